@@ -1,0 +1,258 @@
+"""The values that travel between the stages: what to run, and what was found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from actdiag.activations import activation
+from actdiag.errors import UsageError, unknown_name
+from actdiag.initialisers import initialiser
+
+CHOICES = {
+    "norm": ("none", "batch", "layer"),
+    "norm_place": ("before", "after"),
+    "loss": ("cross_entropy", "mse", "hinge"),
+    "dtype": ("float32", "bfloat16", "float64"),
+    "device": ("cpu", "cuda", "mps", "auto"),
+}
+"""The fields of `RunSpec` that take one of a few words."""
+
+_SMALLEST = {"depth": 0, "width": 1, "batch": 1, "seed": 0, "features": 1, "classes": 1}
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One network, its data and its loss: everything `actdiag.scan` needs to run it again.
+
+    Attributes:
+        depth: hidden layers; 0 is a perceptron.
+        width: units of each hidden layer.
+        act: activation, `tanh` or `leaky_relu:0.1`.
+        init: initialiser, `xavier` or `normal:0.01`.
+        gain: a number, "torch" or "exact"; None is the initialiser's own.
+        bias: value of every bias; None is 0 (torch_default: torch's own law).
+        norm: none, batch or layer.
+        norm_place: before or after the activation.
+        dropout: probability, 0 <= p < 1.
+        residual: add each hidden layer's input to its output where the shapes agree.
+        data: gaussian, digits, idx:FOLDER, csv:FILE:TARGET or pkg.mod:callable.
+        features: input features (gaussian only); None is the width.
+        classes: outputs; None is 10, or what the data holds.
+        standardise: give each column of real data mean 0 and variance 1.
+        batch: samples in the one batch that is measured.
+        loss: cross_entropy, mse or hinge, each a mean.
+        dtype: float32, bfloat16 or float64.
+        device: cpu, cuda, mps or auto.
+        seed: of the weights, the data and the dropout masks.
+
+    Raises:
+        UsageError: a field out of its range.
+
+    >>> RunSpec(depth=3, width=64, init="he", act="relu").slug
+    'relu-he-3x64'
+    """
+
+    depth: int = 10
+    width: int = 256
+    act: str = "tanh"
+    init: str = "xavier"
+    gain: float | str | None = None
+    bias: float | None = None
+    norm: str = "none"
+    norm_place: str = "before"
+    dropout: float = 0.0
+    residual: bool = False
+    data: str = "gaussian"
+    features: int | None = None
+    classes: int | None = None
+    standardise: bool = True
+    batch: int = 512
+    loss: str = "cross_entropy"
+    dtype: str = "float32"
+    device: str = "cpu"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, smallest in _SMALLEST.items():
+            _check_whole(name, getattr(self, name), smallest)
+        for name, words in CHOICES.items():
+            if getattr(self, name) not in words:
+                raise unknown_name(name, str(getattr(self, name)), words)
+        if not 0.0 <= self.dropout < 1.0:
+            raise UsageError(f"dropout is a probability p with 0 <= p < 1, got {self.dropout}")
+        if self.bias is not None and not math.isfinite(self.bias):
+            raise UsageError(f"bias is a finite number, got {self.bias}")
+        activation(self.act)
+        _check_gain(self.gain, self.init)
+
+    @property
+    def slug(self) -> str:
+        """Return a name for files and runs: `[a-z0-9._-]` only, one for each different spec."""
+        parts = [f"{self.act}-{self.init}-{self.depth}x{self.width}"]
+        for item in fields(self)[4:]:
+            value = getattr(self, item.name)
+            if value != item.default:
+                parts.append(_part(item.name, value))
+        text = "-".join(parts)
+        slug = re.sub(r"[^a-z0-9._-]+", "-", text)
+        lossless = slug == text.replace(":", "-") and len(slug) <= 120
+        return slug if lossless else f"{slug[:100]}-{self._digest()}"
+
+    def _digest(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+
+    def command(self) -> str:
+        """Return the command line that scans this spec.
+
+        >>> RunSpec(act="relu", standardise=False).command()
+        'actdiag scan --depth 10 --width 256 --act relu --init xavier --no-standardise'
+        """
+        words = ["actdiag scan"]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in ("depth", "width", "act", "init") or value != item.default:
+                words.append(_option(item.name.replace("_", "-"), value))
+        return " ".join(words)
+
+
+def _check_whole(name: str, value: Any, smallest: int) -> None:
+    if value is None and name in ("features", "classes"):
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
+        raise UsageError(f"{name} is a whole number >= {smallest}, got {value!r}")
+
+
+def _check_gain(gain: float | str | None, init: str) -> None:
+    row = initialiser(init)
+    if gain is None:
+        return
+    if row.gain is None:
+        raise UsageError(f"initializer '{init}' has no gain to set: leave --gain out")
+    if isinstance(gain, str):
+        if gain not in ("torch", "exact"):
+            raise UsageError(f"gain is a number, 'torch' or 'exact', got '{gain}'")
+    elif not (math.isfinite(gain) and gain > 0):
+        raise UsageError(f"gain is a finite number > 0, got {gain}")
+
+
+def _part(name: str, value: Any) -> str:
+    short = {"data": "", "seed": "seed", "batch": "batch"}.get(name, name.replace("_", ""))
+    if isinstance(value, bool):
+        return short if value else f"no{short}"
+    return f"{short}{value}"
+
+
+def _option(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {value}"
+
+
+class Severity(str, Enum):
+    """How much a finding matters; the values are what files and `--json` hold."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+    @property
+    def rank(self) -> int:
+        """Return 0 for info, 1 for warning, 2 for error."""
+        return list(Severity).index(self)
+
+
+VERDICTS = {
+    None: "healthy",
+    Severity.INFO: "healthy",
+    Severity.WARNING: "trains worse than it could",
+    Severity.ERROR: "does not train",
+}
+"""What the worst finding of a run means for the run."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One pattern that a rule found in one run.
+
+    Attributes:
+        code: the rule's code, `AD101`.
+        name: the rule's name, `vanishing-gradient`.
+        severity: error, warning or info.
+        run: the run it was found in.
+        layers: the layers concerned, from 1.
+        modules: their module names.
+        message: what is wrong, in one sentence with the number measured.
+        evidence: measured, expected, threshold (numbers or words) and threshold_source.
+        remedy: what to do.
+    """
+
+    code: str
+    name: str
+    severity: Severity
+    run: str
+    layers: tuple[int, ...]
+    modules: tuple[str, ...]
+    message: str
+    evidence: Mapping[str, float | int | str]
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A rule that found nothing in a run, or could not judge it: then `reason` says why."""
+
+    code: str
+    name: str
+    run: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What the rules say of a recording: found, clean, or not judged."""
+
+    runs: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    passed: tuple[Outcome, ...] = ()
+    skipped: tuple[Outcome, ...] = field(default=())
+
+    def of(self, run: str) -> Diagnosis:
+        """Return the part that concerns one run."""
+        return Diagnosis(
+            (run,), *(tuple(x for x in xs if x.run == run) for xs in (self.findings, self.passed, self.skipped))
+        )
+
+    @property
+    def worst(self) -> Severity | None:
+        """Return the highest severity found, None where nothing was found."""
+        return max((finding.severity for finding in self.findings), key=lambda s: s.rank, default=None)
+
+    @property
+    def votes(self) -> dict[str, int]:
+        """Return how many runs got each verdict, the most frequent first, then the more severe."""
+        verdicts = [VERDICTS[self.of(run).worst] for run in self.runs]
+        order = list(dict.fromkeys(reversed(VERDICTS.values())))
+        counted = {verdict: verdicts.count(verdict) for verdict in order if verdict in verdicts}
+        return dict(sorted(counted.items(), key=lambda item: -item[1]))
+
+    @property
+    def verdict(self) -> str:
+        """Return the verdict that most runs got: healthy, trains worse than it could, or does not train."""
+        return next(iter(self.votes), "nothing to judge")
+
+    @property
+    def typical_run(self) -> str:
+        """Return the first run that got the verdict."""
+        return next(run for run in self.runs if VERDICTS[self.of(run).worst] == self.verdict)
+
+
+def spec_fields() -> dict[str, Any]:
+    """Return the names and defaults of `RunSpec`'s fields, in order."""
+    return {item.name: None if item.default is MISSING else item.default for item in fields(RunSpec)}
