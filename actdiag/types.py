@@ -226,7 +226,8 @@ class Diagnosis:
     def of(self, run: str) -> Diagnosis:
         """Return the part that concerns one run."""
         return Diagnosis(
-            (run,), *(tuple(x for x in xs if x.run == run) for xs in (self.findings, self.passed, self.skipped))
+            (run,),
+            *(tuple(x for x in xs if x.run == run) for xs in (self.findings, self.passed, self.skipped)),
         )
 
     @property

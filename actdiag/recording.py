@@ -1,0 +1,194 @@
+"""The recording: all that the torch side tells the frame side, and how it is kept on disk."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from actdiag import schema
+from actdiag.errors import SchemaError
+from actdiag.folders import replacing
+
+Arrays = dict[int, NDArray[Any]]
+FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
+UNIT_FIELDS = ("n", "mean", "std", "std_across", "max", "min")
+"""The rows of a `units` array, each with one number per unit."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """What was measured in one or more runs.
+
+    Attributes:
+        rows: one row per tensor, step and source; columns as in `actdiag.schema.ROWS`; index 0, 1, 2, ...
+        histograms: row index -> (4096,) int64 log-linear histogram, see `actdiag.bins`.
+        linear: row index -> (128,) int64 linear histogram over the activation's range, where it is bounded.
+        units: row index -> (6, units) float64, its rows named by `UNIT_FIELDS`.
+        modules: one row per module; columns as in `actdiag.schema.MODULES`.
+        meta: schema, actdiag and torch versions; runs: {run: {spec, loss, notes}}.
+    """
+
+    rows: pd.DataFrame
+    modules: pd.DataFrame
+    histograms: Arrays = field(default_factory=dict)
+    linear: Arrays = field(default_factory=dict)
+    units: Arrays = field(default_factory=dict)
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Return the names of the runs, in order."""
+        return tuple(self.meta["runs"])
+
+    def of(self, run: str) -> Recording:
+        """Return the part that belongs to one run; row indices are kept."""
+        rows = self.rows[self.rows["run"] == run]
+        kept = set(rows.index)
+        tables = (
+            {k: v for k, v in t.items() if k in kept} for t in (self.histograms, self.linear, self.units)
+        )
+        meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
+        return Recording(rows, self.modules[self.modules["run"] == run], *tables, meta)
+
+    def __eq__(self, other: object) -> bool:
+        """Compare every number; NaN equals NaN."""
+        if not isinstance(other, Recording):
+            return NotImplemented
+        return (
+            self.rows.equals(other.rows)
+            and self.modules.equals(other.modules)
+            and self.meta == other.meta
+            and all(map(_same, *zip(self._tables(), other._tables(), strict=True)))
+        )
+
+    def _tables(self) -> tuple[Arrays, Arrays, Arrays]:
+        return self.histograms, self.linear, self.units
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the recording's files into `folder`, which is replaced as a whole.
+
+        Raises:
+            ActdiagError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        with replacing(folder) as fresh:
+            self.write(fresh)
+        return folder
+
+    def write(self, folder: Path) -> None:
+        """Write the recording's files into an existing folder."""
+        for name, frame in (("rows.csv", self.rows), ("modules.csv", self.modules)):
+            frame.to_csv(folder / name, index=False, lineterminator="\n")
+        arrays = {f"{table}/{key}": value for table, part in self._named() for key, value in part.items()}
+        np.savez_compressed(folder / "histograms.npz", **arrays)  # type: ignore[arg-type]
+        (folder / "meta.json").write_text(json.dumps(self.meta, indent=1) + "\n", encoding="utf-8")
+
+    def _named(self) -> list[tuple[str, Arrays]]:
+        return list(zip(("histograms", "linear", "units"), self._tables(), strict=True))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Recording:
+        """Read back what `save` wrote: equal in every number.
+
+        Raises:
+            SchemaError: no recording, a damaged one, or one of another schema version.
+        """
+        folder = Path(folder)
+        missing = [name for name in FILES if not (folder / name).is_file()]
+        if missing:
+            raise SchemaError(
+                f"no recording in {folder}: {missing[0]} is missing. Make one with actdiag scan."
+            )
+        try:
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+            _check_version(meta, folder)
+            rows, modules = (
+                _read(folder / name, types)
+                for name, types in (("rows.csv", schema.ROWS), ("modules.csv", schema.MODULES))
+            )
+            return cls(rows, modules, *_read_arrays(folder / "histograms.npz"), meta)
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OSError,
+            EOFError,
+            zipfile.BadZipFile,
+        ) as error:
+            raise SchemaError(f"damaged recording in {folder}: {error}. Scan again.") from error
+
+
+def _same(mine: Arrays, theirs: Arrays) -> bool:
+    return mine.keys() == theirs.keys() and all(
+        np.array_equal(value, theirs[key], equal_nan=value.dtype.kind == "f") for key, value in mine.items()
+    )
+
+
+def _check_version(meta: Mapping[str, Any], folder: Path) -> None:
+    if meta["schema"] != schema.VERSION:
+        raise SchemaError(
+            f"the recording in {folder} has schema version {meta['schema']}, this actdiag reads version "
+            f"{schema.VERSION}: scan again, or use the actdiag that wrote it ({meta.get('actdiag', 'unknown')})."
+        )
+
+
+def _read(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
+    """Read a table exactly: round-trip floats, and names such as "NA" or "" kept as they are."""
+    floats = [name for name, kind in types.items() if kind == "float64"]
+    frame = pd.read_csv(
+        path,
+        dtype=types,  # type: ignore[arg-type]
+        keep_default_na=False,
+        na_values={name: [""] for name in floats},
+        float_precision="round_trip",
+        lineterminator="\n",
+    )
+    if list(frame.columns) != list(types):
+        raise ValueError(
+            f"{path.name} has columns {list(frame.columns)[:5]}..., expected {list(types)[:5]}..."
+        )
+    return frame
+
+
+def _read_arrays(path: Path) -> tuple[Arrays, Arrays, Arrays]:
+    tables: dict[str, Arrays] = {"histograms": {}, "linear": {}, "units": {}}
+    with np.load(path, allow_pickle=False) as archive:
+        for name in archive.files:
+            table, _, key = name.partition("/")
+            tables[table][int(key)] = archive[name]
+    return tables["histograms"], tables["linear"], tables["units"]
+
+
+def frame(records: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
+    """Return a table with exactly the columns and types of a schema."""
+    columns = {name: [record[name] for record in records] for name in types}
+    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
+
+
+def concatenate(recordings: Sequence[Recording]) -> Recording:
+    """Return one recording of all the runs, rows numbered anew."""
+    offsets = np.cumsum([0, *(len(recording.rows) for recording in recordings)]).tolist()
+    tables = [
+        {
+            key + offset: value
+            for r, offset in zip(recordings, offsets, strict=False)
+            for key, value in part(r).items()
+        }
+        for part in (lambda r: r.histograms, lambda r: r.linear, lambda r: r.units)
+    ]
+    runs = {run: facts for recording in recordings for run, facts in recording.meta["runs"].items()}
+    return Recording(
+        pd.concat([recording.rows for recording in recordings], ignore_index=True),
+        pd.concat([recording.modules for recording in recordings], ignore_index=True),
+        *tables,
+        {**recordings[0].meta, "runs": runs},
+    )

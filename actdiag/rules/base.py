@@ -1,0 +1,148 @@
+"""What a rule is: thresholds with their source, a judgement of one run, and its own documentation."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from actdiag.recording import Recording
+from actdiag.registry import Registry
+from actdiag.types import Finding, Severity
+
+RULES: Registry[type["Rule"]] = Registry("rule")
+
+
+class NotJudged(Exception):  # noqa: N818 - control flow, not an error
+    """Raised by a rule that cannot judge a run; the text is the reason the user reads."""
+
+
+def threshold(default: float, source: str) -> Any:
+    """Return a dataclass field that holds a threshold and where it comes from."""
+    return field(default=default, metadata={"source": source})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a recording, as a rule sees it."""
+
+    name: str
+    recording: Recording
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """Return the measured rows."""
+        return self.recording.rows[self.recording.rows["source"] == "measured"]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """Return the run's part of the meta data: spec, loss, notes."""
+        facts: Mapping[str, Any] = self.recording.meta["runs"][self.name]
+        return facts
+
+    @property
+    def spec(self) -> Mapping[str, Any] | None:
+        """Return the spec's fields, None for a model that is not the tool's own."""
+        return self.facts.get("spec")
+
+    @property
+    def hidden(self) -> pd.DataFrame:
+        """Return the products that an activation follows, by layer: the hidden layers of the chain."""
+        modules = self.recording.modules
+        return modules[(modules["kind"] == "product") & (modules["activation_after"] != "")].sort_values(
+            "layer"
+        )
+
+    def at(self, tensor: str) -> pd.DataFrame:
+        """Return the first step's rows of one tensor kind, by layer, whatever their module."""
+        rows = self.rows
+        rows = rows[(rows["tensor"] == tensor)]
+        return rows[rows["step"] == rows["step"].min()].sort_values(["layer", "call"], kind="stable")
+
+    def hidden_at(self, tensor: str) -> pd.DataFrame:
+        """Return one row per hidden layer: of the product itself, or of its activation.
+
+        Raises:
+            NotJudged: there is no hidden layer, or the tensor was not recorded there.
+        """
+        hidden = self.hidden
+        if hidden.empty:
+            raise NotJudged("there is no hidden layer")
+        rows = self.at(tensor)
+        rows = rows[rows["layer"].isin(hidden["layer"])]
+        if tensor != "activation":
+            rows = rows[rows["module"].isin(hidden["name"])]
+        if rows.empty:
+            raise NotJudged(f"no {tensor} was recorded")
+        return rows.drop_duplicates("layer")
+
+
+def sample_norm(rows: pd.DataFrame) -> pd.Series:
+    """Return sqrt(mean over samples of ||x_i||^2) = rms sqrt(units positions), per row.
+
+    Width and positions do not fake a slope in it, as they would in the rms.
+    """
+    return rows["rms"] * (rows["units"] * rows["positions"]) ** 0.5
+
+
+@dataclass(frozen=True)
+class Rule(ABC):
+    """A pattern that may be found in a run.
+
+    A subclass is a frozen dataclass whose fields are thresholds made with `threshold`. Its docstring
+    explains it under the headings What it measures, Why it matters, What to do and References.
+    """
+
+    code: ClassVar[str]
+    name: ClassVar[str]
+    title: ClassVar[str]
+    bad: ClassVar[str]
+    good: ClassVar[str]
+    calibrated: ClassVar[bool] = True
+    """Thresholds come from theory or calibration on plain chains: capped at warning elsewhere."""
+
+    @abstractmethod
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Yield what is found in the run; raise `NotJudged` where it cannot be told."""
+
+    def finding(
+        self, run: Run, severity: Severity, rows: pd.DataFrame, message: str, remedy: str, **evidence: Any
+    ) -> Finding:
+        """Return a finding about the layers and modules of `rows`."""
+        layers = tuple(dict.fromkeys(int(layer) for layer in rows["layer"]))
+        modules = tuple(dict.fromkeys(str(name) for name in rows["module"]))
+        plain = {key: value.item() if hasattr(value, "item") else value for key, value in evidence.items()}
+        return Finding(self.code, self.name, severity, run.name, layers, modules, message, plain, remedy)
+
+    @classmethod
+    def source_of(cls, name: str) -> str:
+        """Return where the threshold `name` comes from."""
+        return next(str(item.metadata["source"]) for item in fields(cls) if item.name == name)
+
+    @classmethod
+    def explanation(cls) -> str:
+        """Return the rule's docstring without its indentation."""
+        return inspect.cleandoc(cls.__doc__ or "")
+
+
+def register(rule: type[Rule]) -> type[Rule]:
+    """Register a rule under its code, its name as alias."""
+    return RULES.add(rule.code, rule, (rule.name,))
+
+
+def times(ratio: float) -> str:
+    """Spell a ratio for a message: `23 times`, `3.1e+07 times`.
+
+    >>> times(23.4), times(31e6), times(1.26)
+    ('23 times', '3.1e+07 times', '1.3 times')
+    """
+    if not math.isfinite(ratio):
+        return "infinitely many times"
+    return (
+        f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times" if ratio < 1e4 else f"{ratio:.1e} times"
+    )
