@@ -1,0 +1,88 @@
+"""Scan: build the network a spec describes, run one batch forward and backward, record every layer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+
+from actdiag.activations import activation
+from actdiag.capture import Recorder
+from actdiag.catalogue import loss_function
+from actdiag.data import load_batch
+from actdiag.errors import ActdiagError
+from actdiag.initialisers import initialiser
+from actdiag.models import build
+from actdiag.recording import Recording
+from actdiag.theory import resolve_gain
+from actdiag.types import RunSpec
+
+
+def scan(spec: RunSpec) -> Recording:
+    """Measure a network at initialisation: one batch forward, one backward, no training.
+
+    The global random state is left as it was.
+
+    Raises:
+        ActdiagError: the data cannot be read or the device is not there.
+
+    >>> recording = scan(RunSpec(depth=2, width=16, batch=32))
+    >>> recording.rows.query("tensor == 'activation'")["layer"].tolist()
+    [1, 2]
+    """
+    device = resolve_device(spec.device)
+    batch = load_batch(spec)
+    act, init = activation(spec.act), initialiser(spec.init)
+    gain = resolve_gain(spec.gain, act, init.gain)
+    dtype = getattr(torch, spec.dtype)
+    model = build(spec, gain, batch.inputs.float(), batch.classes).to(device, dtype)
+    inputs, targets = batch.inputs.to(device, dtype), batch.targets.to(device)
+    with _seeded(spec.seed, device), Recorder(model, spec.slug) as recorder:
+        loss = loss_function(spec.loss)(model(inputs), targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        recorder.step()
+    resolved = replace(
+        spec, features=inputs.shape[1], classes=batch.classes, batch=inputs.shape[0], device=device.type
+    )
+    facts = {"kind": spec.loss, "reduction": "mean", "value": _plain(loss.item())}
+    return recorder.recording(_spec_facts(resolved, gain), facts, [batch.note] if batch.note else [])
+
+
+def draws(spec: RunSpec, count: int) -> Iterator[RunSpec]:
+    """Yield `count` specs that differ in their seed alone, from the spec's own upwards."""
+    return (replace(spec, seed=spec.seed + draw) for draw in range(count))
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device to run on; auto is cuda, then mps, then cpu.
+
+    Raises:
+        ActdiagError: the device is not there.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, present in there.items() if present)
+    if not there[name]:
+        raise ActdiagError(f"--device {name}: torch sees no {name} device here. Use --device cpu or auto.")
+    return torch.device(name)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Let dropout draw from `seed` within the block, and restore the outer random state after it."""
+    with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _plain(value: float) -> float | str:
+    """Return a number JSON can hold: a non-finite one as its name."""
+    return value if math.isfinite(value) else str(value)
+
+
+def _spec_facts(spec: RunSpec, gain: float) -> dict[str, Any]:
+    return {**asdict(spec), "gain": None if math.isnan(gain) else gain}

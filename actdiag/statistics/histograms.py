@@ -1,0 +1,41 @@
+"""The two histograms: log-linear over all floats, read from their bits, and linear over a known range."""
+
+from __future__ import annotations
+
+import torch
+
+from actdiag.bins import LINEAR_BINS, LOG_BINS
+
+FLOAT32_MAX = torch.finfo(torch.float32).max
+
+
+def log_histogram(tensor: torch.Tensor) -> torch.Tensor:
+    """Return (4096,) int64 counts over sign, exponent and the upper three mantissa bits.
+
+    bfloat16 has the same upper bits as float32. Other types are cast to float32 for the histogram alone;
+    what is finite stays finite there.
+    """
+    flat = tensor.reshape(-1)
+    if flat.dtype == torch.bfloat16:
+        bits = flat.view(torch.int16).to(torch.int32) >> 4
+    else:
+        bits = _as_float32(flat).view(torch.int32) >> 20
+    return torch.bincount(bits & (LOG_BINS - 1), minlength=LOG_BINS)
+
+
+def _as_float32(flat: torch.Tensor) -> torch.Tensor:
+    if flat.dtype != torch.float64:
+        return flat.float()
+    clamped = flat.clamp(-FLOAT32_MAX, FLOAT32_MAX)
+    return torch.where(torch.isfinite(flat), clamped, flat).float()
+
+
+def linear_histogram(tensor: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    """Return (128,) int64 counts of the finite elements over [low, high], the last bin closed.
+
+    An element outside, as rounding makes, is counted in the nearest bin.
+    """
+    flat = tensor.reshape(-1).float()
+    places = ((flat - low) * (LINEAR_BINS / (high - low))).clamp(0, LINEAR_BINS - 1)
+    places = torch.where(torch.isfinite(flat), places, LINEAR_BINS).to(torch.int32)
+    return torch.bincount(places, minlength=LINEAR_BINS + 1)[:LINEAR_BINS]
