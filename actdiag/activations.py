@@ -92,7 +92,8 @@ def _row(name: str, **facts: Any) -> None:
 
 
 def _where(condition: Any, yes: Any, no: Any) -> Array:
-    return np.where(condition, yes, no).astype(np.float64)
+    chosen: Array = np.where(condition, yes, no).astype(np.float64)
+    return chosen
 
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -110,7 +111,8 @@ def softplus(z: Array) -> Array:
 
 def normal_cdf(z: Array) -> Array:
     """Return Phi(z), the standard normal distribution function."""
-    return 0.5 * (1.0 + _erf(z / math.sqrt(2.0)))
+    below: Array = 0.5 * (1.0 + _erf(z / math.sqrt(2.0)))
+    return below
 
 
 def normal_pdf(z: Array) -> Array:

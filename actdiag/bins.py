@@ -64,7 +64,8 @@ def quantiles(counts: Counts, shares: Sequence[float]) -> Floats:
         return np.full(len(shares), np.nan)
     ranks = np.clip(np.ceil(np.asarray(shares) * cumulative[-1]), 1, None)
     found = np.searchsorted(cumulative, ranks)
-    return _middles(edges)[found]
+    middles: Floats = _middles(edges)[found]
+    return middles
 
 
 def _middles(edges: Floats) -> Floats:
@@ -92,4 +93,5 @@ def rebin(counts: Counts, edges: Floats) -> Floats:
 
 def coarsen(counts: Counts, factor: int) -> Counts:
     """Add up every `factor` neighbouring bins of a linear histogram."""
-    return counts.reshape(-1, factor).sum(axis=1)
+    coarse: Counts = counts.reshape(-1, factor).sum(axis=1)
+    return coarse

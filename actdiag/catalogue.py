@@ -31,7 +31,7 @@ class Maxout(nn.Module):
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Return (..., n) from (..., pieces n): the maximum of every `pieces` neighbours."""
-        return z.unflatten(-1, (-1, self.pieces)).amax(-1)
+        return z.reshape(*z.shape[:-1], -1, self.pieces).amax(-1)
 
 
 class Linear(nn.Identity):
@@ -130,14 +130,15 @@ def initialise(layer: nn.Linear, init: Initialiser, gain: float, generator: torc
     Args:
         layer: on the CPU.
         init: which law. lsuv starts orthonormal here; `models.apply_lsuv` does the rest.
-        gain: multiplies the standard deviation; NaN for initialisers without one.
+        gain: multiplies the standard deviation; NaN for the initialiser's own.
         generator: the only source of randomness.
     """
     weight = layer.weight
+    scale = (init.gain or 1.0) if math.isnan(gain) else gain
     if init.distribution in ("orthogonal", "lsuv"):
-        nn.init.orthogonal_(weight, 1.0 if math.isnan(gain) else gain, generator=generator)
+        nn.init.orthogonal_(weight, scale, generator=generator)
         return
-    std = math.sqrt(init.variance(layer.in_features, layer.out_features, None if math.isnan(gain) else gain))
+    std = math.sqrt(init.variance(layer.in_features, layer.out_features, scale))
     if init.distribution == "constant":
         weight.fill_(float(init.parameter or 0.0))
     elif init.distribution == "normal":

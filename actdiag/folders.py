@@ -53,3 +53,18 @@ def recover(folder: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
     else:
         aside.rename(folder)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that a reader finds the old content or the new, never half.
+
+    Raises:
+        ActdiagError: the file cannot be written.
+    """
+    fresh = path.with_name(path.name + FRESH)
+    try:
+        fresh.write_bytes(content)
+        fresh.replace(path)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise ActdiagError(f"cannot write {path}: {error.strerror or error}. Name another --out.") from error

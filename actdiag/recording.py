@@ -52,11 +52,12 @@ class Recording:
         """Return the part that belongs to one run; row indices are kept."""
         rows = self.rows[self.rows["run"] == run]
         kept = set(rows.index)
-        tables = (
-            {k: v for k, v in t.items() if k in kept} for t in (self.histograms, self.linear, self.units)
+        histograms, linear, units = (
+            {key: value for key, value in part.items() if key in kept} for part in self._tables()
         )
         meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
-        return Recording(rows, self.modules[self.modules["run"] == run], *tables, meta)
+        modules = self.modules[self.modules["run"] == run]
+        return Recording(rows, modules, histograms, linear, units, meta)
 
     def __eq__(self, other: object) -> bool:
         """Compare every number; NaN equals NaN."""
@@ -66,7 +67,7 @@ class Recording:
             self.rows.equals(other.rows)
             and self.modules.equals(other.modules)
             and self.meta == other.meta
-            and all(map(_same, *zip(self._tables(), other._tables(), strict=True)))
+            and all(_same(mine, theirs) for mine, theirs in zip(self._tables(), other._tables(), strict=True))
         )
 
     def _tables(self) -> tuple[Arrays, Arrays, Arrays]:
@@ -136,32 +137,32 @@ def _same(mine: Arrays, theirs: Arrays) -> bool:
 def _check_version(meta: Mapping[str, Any], folder: Path) -> None:
     if meta["schema"] != schema.VERSION:
         raise SchemaError(
-            f"the recording in {folder} has schema version {meta['schema']}, this actdiag reads version "
-            f"{schema.VERSION}: scan again, or use the actdiag that wrote it ({meta.get('actdiag', 'unknown')})."
+            f"the recording in {folder} has schema version {meta['schema']}, this actdiag reads "
+            f"{schema.VERSION}: scan again, or use the version that wrote it ({meta.get('actdiag', '?')})."
         )
 
 
 def _read(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
-    """Read a table exactly: round-trip floats, and names such as "NA" or "" kept as they are."""
-    floats = [name for name, kind in types.items() if kind == "float64"]
-    frame = pd.read_csv(
-        path,
-        dtype=types,  # type: ignore[arg-type]
-        keep_default_na=False,
-        na_values={name: [""] for name in floats},
-        float_precision="round_trip",
-        lineterminator="\n",
-    )
-    if list(frame.columns) != list(types):
+    """Read a table exactly: every cell as text first, so that floats round-trip and "NA" stays a name."""
+    text = pd.read_csv(path, dtype="str", keep_default_na=False, lineterminator="\n")
+    if list(text.columns) != list(types):
         raise ValueError(
-            f"{path.name} has columns {list(frame.columns)[:5]}..., expected {list(types)[:5]}..."
+            f"{path.name} has columns {list(text.columns)[:5]}..., expected {list(types)[:5]}..."
         )
-    return frame
+    return pd.DataFrame({name: _parse(text[name], kind) for name, kind in types.items()})
+
+
+def _parse(cells: pd.Series[str], kind: str) -> pd.Series[Any]:
+    if kind == "float64":
+        return cells.replace("", "nan").astype("float64")
+    if kind == "bool":
+        return cells.map({"True": True, "False": False}).astype("bool")
+    return cells.astype("int64") if kind == "int64" else cells
 
 
 def _read_arrays(path: Path) -> tuple[Arrays, Arrays, Arrays]:
     tables: dict[str, Arrays] = {"histograms": {}, "linear": {}, "units": {}}
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         for name in archive.files:
             table, _, key = name.partition("/")
             tables[table][int(key)] = archive[name]
@@ -176,19 +177,16 @@ def frame(records: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.
 
 def concatenate(recordings: Sequence[Recording]) -> Recording:
     """Return one recording of all the runs, rows numbered anew."""
-    offsets = np.cumsum([0, *(len(recording.rows) for recording in recordings)]).tolist()
-    tables = [
-        {
-            key + offset: value
-            for r, offset in zip(recordings, offsets, strict=False)
-            for key, value in part(r).items()
-        }
-        for part in (lambda r: r.histograms, lambda r: r.linear, lambda r: r.units)
-    ]
+    tables: tuple[Arrays, Arrays, Arrays] = {}, {}, {}
+    offset = 0
+    for recording in recordings:
+        for table, part in zip(tables, recording._tables(), strict=True):
+            table.update({key + offset: value for key, value in part.items()})
+        offset += len(recording.rows)
     runs = {run: facts for recording in recordings for run, facts in recording.meta["runs"].items()}
     return Recording(
         pd.concat([recording.rows for recording in recordings], ignore_index=True),
         pd.concat([recording.modules for recording in recordings], ignore_index=True),
         *tables,
-        {**recordings[0].meta, "runs": runs},
+        meta={**recordings[0].meta, "runs": runs},
     )

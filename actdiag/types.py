@@ -7,7 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -221,13 +221,15 @@ class Diagnosis:
     runs: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     passed: tuple[Outcome, ...] = ()
-    skipped: tuple[Outcome, ...] = field(default=())
+    skipped: tuple[Outcome, ...] = ()
 
     def of(self, run: str) -> Diagnosis:
         """Return the part that concerns one run."""
         return Diagnosis(
             (run,),
-            *(tuple(x for x in xs if x.run == run) for xs in (self.findings, self.passed, self.skipped)),
+            tuple(finding for finding in self.findings if finding.run == run),
+            tuple(outcome for outcome in self.passed if outcome.run == run),
+            tuple(outcome for outcome in self.skipped if outcome.run == run),
         )
 
     @property

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
 from actdiag import __version__, schema
 from actdiag.activations import activation
@@ -40,9 +41,9 @@ class Recorder:
         self._calls: defaultdict[str, int] = defaultdict(int)
         self._saturated: dict[str, torch.Tensor | None] = {}
         self._records: list[Record] = []
-        self._layers = 0
+        self._layers = self._current = 0
         self._step = 0
-        self._handles = [model.register_forward_pre_hook(self._start)]
+        self._handles: list[RemovableHandle] = [model.register_forward_pre_hook(self._start)]
         for name, module in self._modules.items():
             if self._facts[name].kind == "activation":
                 self._handles.append(module.register_forward_pre_hook(partial(self._before, name)))
@@ -77,7 +78,7 @@ class Recorder:
         records = [record for site in self._sites.values() for record in site.records(self._step)]
         for name, module in self._modules.items():
             if self._facts[name].kind == "product" and self._facts[name].calls:
-                records += weight_records(self._place(name), module.weight)  # type: ignore[arg-type]
+                records += weight_records(self._place(name), module.weight)
         self._records += records
         self._sites.clear()
         self._owners.clear()
@@ -166,7 +167,7 @@ class Recorder:
             return
         source = self._owner(args[0]) if args and isinstance(args[0], torch.Tensor) else None
         axis = unit_axis_of(module, source.unit_axis if source else None)
-        site = Site(name, facts.type, facts.layer, call, _tensor_kind(facts.kind), axis)
+        site = Site(name, facts.type, self._current, call, _tensor_kind(facts.kind), axis)
         site.activation = (recognise(module) or "") if facts.kind == "activation" else ""
         site.product = _product(name, facts.kind, source)
         facts.observed, facts.reason = True, ""
@@ -174,9 +175,13 @@ class Recorder:
 
     def _number(self, facts: ModuleFacts) -> None:
         """Number a product at its first call; anything else takes the number of the product before it."""
-        if facts.calls == 1:
-            self._layers += facts.kind == "product"
-            facts.layer = self._layers
+        if facts.kind == "product":
+            if facts.calls == 1:
+                self._layers += 1
+                facts.layer = self._layers
+            self._current = facts.layer
+        elif facts.calls == 1:
+            facts.layer = self._current
 
     def _own(self, site: Site, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> None:
         """Fold a tensor into its site, and its gradient when that comes."""
@@ -187,7 +192,7 @@ class Recorder:
         site.see(tensor, saturated)
         self._owners[id(tensor)] = (weakref.ref(tensor), tensor._version, site)
         if tensor.requires_grad:
-            tensor.register_hook(site.see_gradient)
+            tensor.register_hook(site.see_gradient)  # type: ignore[no-untyped-call]
 
     def _owner(self, tensor: torch.Tensor) -> Site | None:
         """Return the site of this very version of a tensor."""

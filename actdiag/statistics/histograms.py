@@ -24,10 +24,12 @@ def log_histogram(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _as_float32(flat: torch.Tensor) -> torch.Tensor:
-    if flat.dtype != torch.float64:
-        return flat.float()
-    clamped = flat.clamp(-FLOAT32_MAX, FLOAT32_MAX)
-    return torch.where(torch.isfinite(flat), clamped, flat).float()
+    """Cast, keeping finite what is finite, and all NaN alike: a cast may change a NaN's bits by its place."""
+    if flat.dtype == torch.float32:
+        return flat
+    clamped = flat.clamp(-FLOAT32_MAX, FLOAT32_MAX) if flat.dtype == torch.float64 else flat
+    kept = torch.where(torch.isfinite(flat), clamped, flat).float()
+    return kept.masked_fill(torch.isnan(flat), torch.nan)
 
 
 def linear_histogram(tensor: torch.Tensor, low: float, high: float) -> torch.Tensor:

@@ -94,8 +94,8 @@ def _across(exact: torch.Tensor, finite: torch.Tensor) -> Moments:
 
 def _extreme(values: torch.Tensor, finite: torch.Tensor, units: int, neutral: float) -> torch.Tensor:
     """Return the largest (neutral = -inf) or smallest finite value of each unit, (units,) float64."""
-    flat = values.masked_fill(~finite, neutral).reshape(-1, units)
-    if flat.shape[0] == 0:
+    flat = values.masked_fill(~finite, neutral).flatten(0, 1)
+    if flat.numel() == 0:
         return torch.full((units,), neutral, dtype=torch.float64, device=values.device)
     return (flat.amax(0) if neutral < 0 else flat.amin(0)).double()
 

@@ -1,0 +1,98 @@
+"""The command line: thin shells around the Python calls, loaded when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from actdiag import __version__
+from actdiag.errors import ActdiagError
+
+COMMANDS = {
+    "scan": "Measure a network at initialisation and say whether it will train.",
+    "diagnose": "Judge a saved recording again, with other rules or thresholds.",
+    "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
+    "rule": "Explain a rule: what it measures, why it matters, what to do.",
+    "list": "List activations, initializers, rules or data sources.",
+}
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called, so that --help costs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, in order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command `cmd_name`; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"actdiag.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command, or say which was meant."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from actdiag.errors import unknown_name
+
+            raise Failure(unknown_name("command", args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; one of actdiag's errors becomes one line and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except ActdiagError as error:
+            raise Failure(error) from error
+
+
+class Failure(click.ClickException):
+    """An `ActdiagError` on its way to the terminal."""
+
+    def __init__(self, error: ActdiagError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="actdiag")
+def cli() -> None:
+    """Tell why a deep network does not train, before training it.
+
+    \b
+    actdiag scan --depth 10 --init xavier --act tanh
+    actdiag scan --data digits --act relu --init he
+    actdiag rule AD101
+
+    Exit codes: 0 ran, 1 cannot run, 2 usage, 3 a finding as severe as --fail-on, 130 interrupted.
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    try:
+        code = cli.main(args=args, prog_name="actdiag", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit(code or 0)

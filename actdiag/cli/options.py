@@ -1,0 +1,53 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from actdiag.settings import Settings
+from actdiag.types import Diagnosis, Severity
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+FORMATS = ("html", "png", "csv", "json")
+FOUND = 3
+"""Exit code where --fail-on is met."""
+
+_RULE_OPTIONS = (
+    click.option(
+        "--select", multiple=True, metavar="CODES", help="Judge by these rules only: AD101, AD2, names."
+    ),
+    click.option("--ignore", multiple=True, metavar="CODES", help="Leave these rules out."),
+    click.option(
+        "--set", "assignments", multiple=True, metavar="RULE.NAME=NUMBER", help="Change a threshold."
+    ),
+    click.option(
+        "--fail-on",
+        type=click.Choice([severity.value for severity in Severity]),
+        help="Exit with 3 where a finding is at least this severe.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON and nothing else."),
+    click.option("--quiet", "-q", is_flag=True, help="Print the verdict alone."),
+)
+
+
+def rule_options(command: Command) -> Command:
+    """Add --select, --ignore, --set, --fail-on, --json and --quiet."""
+    for option in reversed(_RULE_OPTIONS):
+        command = option(command)
+    return command
+
+
+def settings_from(select: tuple[str, ...], ignore: tuple[str, ...], assignments: tuple[str, ...]) -> Settings:
+    """Return the settings of setup.cfg in the current folder, overridden by the command line."""
+    return Settings.from_config(Path.cwd()).merged(Settings.parse(select, ignore, assignments))
+
+
+def exit_if_found(ctx: click.Context, diagnosis: Diagnosis, fail_on: str | None) -> None:
+    """Exit with 3 where the worst finding is at least as severe as `fail_on`."""
+    worst = diagnosis.worst
+    if fail_on is not None and worst is not None and worst.rank >= Severity(fail_on).rank:
+        ctx.exit(FOUND)

@@ -1,0 +1,46 @@
+"""`actdiag report`: write a saved recording in another format; torch is not needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from actdiag.cli.options import FORMATS, settings_from
+
+
+@click.command("report")
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    default=("html", "png"),
+    show_default=True,
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Another folder to write the whole report to.")
+@click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
+def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: bool) -> None:
+    """Write the recording in FOLDER as HTML, PNG, CSV or JSON, beside it or to --out.
+
+    \b
+    actdiag report reports/tanh-xavier-10x256 --format json
+    actdiag report reports/tanh-xavier-10x256 --format html --out elsewhere
+    """
+    from actdiag.diagnosis import diagnose
+    from actdiag.folders import replace_file
+    from actdiag.recording import Recording
+    from actdiag.reporters import REPORTERS, report
+
+    recording = Recording.load(folder)
+    diagnosis = diagnose(recording, settings_from((), (), ()))
+    if out is not None:
+        click.echo(f"Wrote {report(recording, diagnosis, out, formats, force=force)}")
+        return
+    files = {
+        name: content for kind in formats for name, content in REPORTERS[kind](recording, diagnosis).items()
+    }
+    for name, content in files.items():
+        replace_file(folder / name, content)
+    click.echo(f"Wrote {', '.join(str(folder / name) for name in files)}")

@@ -1,0 +1,60 @@
+"""`actdiag rule`: print what a rule is about."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import click
+
+from actdiag.errors import UsageError
+from actdiag.rules import RULES, Rule
+
+
+@click.command("rule")
+@click.argument("name", required=False)
+@click.option("--all", "every", is_flag=True, help="All rules.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def command(name: str | None, every: bool, as_json: bool) -> None:
+    """Explain a rule, named by its code or its name.
+
+    \b
+    actdiag rule AD101
+    actdiag rule vanishing-gradient
+    """
+    if (name is None) == (not every):
+        raise UsageError("name one rule, as in actdiag rule AD101, or give --all")
+    chosen = (
+        list(RULES.values()) if name is None else [RULES[name.upper() if name.upper() in RULES else name]]
+    )
+    if as_json:
+        facts = [_facts(rule) for rule in chosen]
+        click.echo(json.dumps(facts if every else facts[0], indent=1))
+    else:
+        click.echo("\n\n\n".join(_text(rule) for rule in chosen))
+
+
+def _thresholds(rule: type[Rule]) -> dict[str, dict[str, Any]]:
+    return {item.name: {"value": item.default, "source": item.metadata["source"]} for item in fields(rule)}
+
+
+def _facts(rule: type[Rule]) -> dict[str, Any]:
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "title": rule.title,
+        "explanation": rule.explanation(),
+        "thresholds": _thresholds(rule),
+        "bad": rule.bad,
+        "good": rule.good,
+    }
+
+
+def _text(rule: type[Rule]) -> str:
+    lines = [f"{rule.code} {rule.name}: {rule.title}", "", rule.explanation(), ""]
+    if _thresholds(rule):
+        lines += ["Thresholds:"]
+        lines += [f"    {k} = {v['value']:g}  ({v['source']})" for k, v in _thresholds(rule).items()]
+        lines += [""]
+    return "\n".join([*lines, "Fires:", f"    {rule.bad}", "Does not fire:", f"    {rule.good}"])

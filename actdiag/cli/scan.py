@@ -1,0 +1,128 @@
+"""`actdiag scan`: from options to a verdict and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from actdiag.cli.options import FORMATS, exit_if_found, rule_options, settings_from
+from actdiag.cli.terminal import Terminal
+from actdiag.errors import UsageError
+from actdiag.recording import Recording, concatenate
+from actdiag.types import CHOICES, RunSpec
+
+DEFAULT = RunSpec()
+
+
+class Gain(click.ParamType):
+    """A number, `torch` or `exact`."""
+
+    name = "NUMBER|torch|exact"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Return a float, or the text for `RunSpec` to judge."""
+        try:
+            return float(value)
+        except ValueError:
+            return str(value)
+
+
+def _option(name: str, text: str, **more: Any) -> Any:
+    """Return the option for a field of `RunSpec`, with the field's own default."""
+    default = getattr(DEFAULT, name)
+    return click.option(
+        f"--{name.replace('_', '-')}", default=default, show_default=default is not None, help=text, **more
+    )
+
+
+def _choice(name: str, text: str) -> Any:
+    return _option(name, text, type=click.Choice(CHOICES[name]))
+
+
+@click.command("scan")
+@_option("depth", "Hidden layers; 0 is a perceptron.", type=int)
+@_option("width", "Units of each hidden layer.", type=int)
+@_option("act", "Activation; actdiag list activations.")
+@_option("init", "Initializer; actdiag list initializers.")
+@_option("gain", "Gain of the initializer instead of its own.", type=Gain())
+@_option("bias", "Value of every bias.  [default: 0]", type=float)
+@_choice("norm", "Normalisation in each hidden layer.")
+@_choice("norm_place", "Before or after the activation.")
+@_option("dropout", "Dropout probability.", type=float)
+@_option("residual", "Add each layer's input to its output.", is_flag=True)
+@_option("data", "Data source; actdiag list data.")
+@_option("features", "Input features (gaussian).  [default: the width]", type=int)
+@_option("classes", "Outputs.  [default: 10, or what the data holds]", type=int)
+@click.option(
+    "--standardise/--no-standardise",
+    default=True,
+    show_default=True,
+    help="Real data: columns to mean 0, variance 1.",
+)
+@_option("batch", "Samples measured.", type=int)
+@_choice("loss", "Mean over the batch.")
+@_choice("dtype", "Number format of weights and data.")
+@_choice("device", "Where to run.")
+@_option("seed", "Of weights, data and dropout.", type=int)
+@click.option("--seeds", default=1, show_default=True, type=int, help="Draws; the verdict is the majority.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<slug>]")
+@click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(FORMATS),
+    default=("html", "png"),
+    show_default=True,
+)
+@rule_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    seeds: int,
+    out: Path | None,
+    force: bool,
+    formats: tuple[str, ...],
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    assignments: tuple[str, ...],
+    fail_on: str | None,
+    as_json: bool,
+    quiet: bool,
+    **fields: Any,
+) -> None:
+    """Measure a network at initialisation and say whether it will train.
+
+    One batch goes forward and backward; nothing is trained.
+
+    \b
+    actdiag scan --depth 10 --init xavier --act tanh
+    actdiag scan --data digits --act relu --init he --seeds 5
+    """
+    spec, settings = RunSpec(**fields), settings_from(select, ignore, assignments)
+    if seeds < 1:
+        raise UsageError(f"seeds is a whole number >= 1, got {seeds}")
+    terminal = Terminal(as_json, quiet)
+    recording = _measure(spec, seeds, terminal)
+    from actdiag.diagnosis import diagnose
+    from actdiag.reporters import report
+
+    diagnosis = diagnose(recording, settings)
+    folder = out or Path("reports") / (spec.slug if seeds == 1 else f"{spec.slug}-{seeds}seeds")
+    with terminal.doing("drawing"):
+        report(recording, diagnosis, folder, formats, force=force)
+    terminal.show(recording, diagnosis)
+    terminal.wrote(folder)
+    exit_if_found(ctx, diagnosis, fail_on)
+
+
+def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:
+    with terminal.doing("loading torch"):
+        from actdiag.scan import draws, scan
+    recordings = []
+    for number, draw in enumerate(draws(spec, seeds), start=1):
+        with terminal.doing(f"measuring draw {number} of {seeds}"):
+            recordings.append(scan(draw))
+    return concatenate(recordings)

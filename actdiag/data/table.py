@@ -1,0 +1,111 @@
+"""A CSV file: numeric feature columns and one target column of class labels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from actdiag.data.batch import Batch, draw_batch
+from actdiag.errors import ActdiagError, UsageError, unknown_name
+from actdiag.types import RunSpec
+
+_MOST_CLASSES = 1000
+_MOST_NAMES = 20
+
+
+def load(spec: RunSpec, parameter: str) -> Batch:
+    """Draw a batch of the table `FILE:TARGET`, inputs `(batch, columns - 1)`.
+
+    The text after the last colon is the target. Its labels are numbered in sorted order.
+
+    Raises:
+        UsageError: no such target column, or one that holds measurements instead of class labels.
+        ActdiagError: a missing, broken or empty file, or a feature that is not a finite number.
+    """
+    file, _, target = parameter.rpartition(":")
+    path = Path(file).expanduser()
+    frame = _read(path)
+    columns = list(frame.columns)
+    if target not in columns:
+        raise unknown_name(f"target column in {path}:", target, _some(target, columns))
+    features = [name for name in columns if name != target]
+    _check_shape(path, frame, features)
+    targets = number_labels(path, frame[target])
+    inputs = np.column_stack([_numbers(path, frame[name]) for name in features])
+    return draw_batch(spec, torch.from_numpy(inputs), torch.from_numpy(targets))
+
+
+def number_labels(path: Path, column: pd.Series) -> npt.NDArray[np.int64]:
+    """Return the class number of each label, 0 for the first in sorted order, `(rows,)`.
+
+    Raises:
+        UsageError: more than 1000 labels, or fractions that never repeat.
+        ActdiagError: a row without a label.
+
+    >>> number_labels(Path("flowers.csv"), pd.Series(["rose", "aster", "rose"])).tolist()
+    [1, 0, 1]
+    """
+    empty = (column.isna() | (column.astype(str) == "")).to_numpy()
+    if empty.any():
+        raise ActdiagError(f"{path}: target '{column.name}' has no label in row {empty.argmax() + 1}")
+    distinct = column.nunique()
+    never_repeats = pd.api.types.is_float_dtype(column) and distinct == len(column)
+    if distinct > _MOST_CLASSES or never_repeats:
+        raise UsageError(
+            f"{path}: target '{column.name}' must hold class labels (at most {_MOST_CLASSES}), it holds "
+            f"{distinct} different values in {len(column)} rows: name another column"
+        )
+    return pd.factorize(column, sort=True)[0].astype(np.int64)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise ActdiagError(f"data 'csv' takes a file, '{path}' is none: write csv:FILE:TARGET")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # A label may be called "NA" or "None", so no word stands for a missing value; without
+            # index_col=False, rows longer than the header silently lose their first column to the index.
+            return pd.read_csv(path, keep_default_na=False, low_memory=False, index_col=False)
+    except pd.errors.ParserWarning as error:
+        raise ActdiagError(f"{path}: rows have more cells than the header has names") from error
+    except pd.errors.EmptyDataError as error:
+        raise ActdiagError(f"{path} is empty: a header and rows are expected") from error
+    except Exception as error:  # pandas and its decompressors raise many unrelated kinds
+        raise ActdiagError(f"cannot read {path} as CSV: {' '.join(str(error).split())}") from error
+
+
+def _check_shape(path: Path, frame: pd.DataFrame, features: Sequence[str]) -> None:
+    if not len(frame):
+        raise ActdiagError(f"{path} holds a header and no rows")
+    if not features:
+        raise ActdiagError(f"{path} holds no feature columns beside the target")
+
+
+def _numbers(path: Path, column: pd.Series) -> npt.NDArray[np.float64]:
+    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    wrong = ~np.isfinite(numbers)
+    if wrong.any():
+        row = int(wrong.argmax())
+        value = column.iloc[row]
+        shown = "an empty cell" if pd.isna(value) or value == "" else f"'{value}'"
+        raise ActdiagError(
+            f"{path}: feature column '{column.name}' must hold finite numbers, got {shown} in row {row + 1}: "
+            "encode, fill or drop it"
+        )
+    return numbers
+
+
+def _some(target: str, columns: Sequence[str]) -> list[str]:
+    if len(columns) <= _MOST_NAMES:
+        return list(columns)
+    near = get_close_matches(target, columns, n=1)
+    rest = [name for name in columns[:_MOST_NAMES] if name not in near]
+    return [*near, *rest, f"... ({len(columns)} columns)"]

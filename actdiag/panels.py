@@ -1,0 +1,140 @@
+"""Histograms ready to draw, one per layer, from what was recorded: never from samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from actdiag.activations import activation
+from actdiag.bins import coarsen, quantiles, rebin
+from actdiag.errors import ActdiagError
+from actdiag.numerals import percent
+from actdiag.profiles import product_rows
+from actdiag.recording import Recording
+from actdiag.rules.base import Run
+
+Floats = NDArray[np.float64]
+
+BINS = 40
+"""Bars of a histogram that is spread from the log-linear one, whose own bins are 1/8 of a power of two."""
+TAIL = 0.001
+"""Share of the elements beyond the range at either end."""
+SHARED_WITHIN = 30.0
+"""Layers share an axis while the widest is at most this many times the narrowest; else each has its own."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One layer's histogram.
+
+    Attributes:
+        layer: its number.
+        low: left end of the axis.
+        high: right end.
+        heights: (bars,) between 0 and 1; empty where there is nothing to draw.
+        notes: what the bars cannot show: `51% zero`, `2% not finite`.
+    """
+
+    layer: int
+    low: float
+    high: float
+    heights: Floats
+    notes: tuple[str, ...] = ()
+
+
+def activation_panels(recording: Recording, run: str) -> list[Panel]:
+    """Return the histogram of each layer's activation; over the whole range where phi is bounded."""
+    view = Run(run, recording.of(run))
+    rows = view.at("activation").drop_duplicates("layer")
+    return _panels(view, rows, _bounds(view))
+
+
+def gradient_panels(recording: Recording, run: str) -> list[Panel]:
+    """Return the histogram of each hidden layer's preactivation gradient; of the head if that is all."""
+    view = Run(run, recording.of(run))
+    rows = product_rows(view, "preactivation_grad")
+    hidden = rows[rows["layer"].isin(view.at("activation")["layer"])]
+    return _panels(view, hidden if len(hidden) else rows, None)
+
+
+def shared_axis(panels: list[Panel]) -> bool:
+    """Return whether all panels have the same axis."""
+    return len({(panel.low, panel.high) for panel in panels if panel.heights.size}) <= 1
+
+
+def _bounds(view: Run) -> tuple[float, float] | None:
+    """Return the range of the run's activation, None where it is not bounded, known or the same everywhere."""
+    names = set(view.recording.modules["activation_after"]) - {""}
+    try:
+        ranges = {activation(str(name)).range for name in names}
+    except ActdiagError:
+        return None
+    return ranges.pop() if len(ranges) == 1 else None
+
+
+def _panels(view: Run, rows: pd.DataFrame, bounds: tuple[float, float] | None) -> list[Panel]:
+    recording = view.recording
+    if bounds is not None and all(index in recording.linear for index in rows.index):
+        bars = [coarsen(recording.linear[index], 2).astype(np.float64) for index in rows.index]
+        return [_panel(row, *bounds, bar) for (_, row), bar in zip(rows.iterrows(), bars, strict=True)]
+    counts = [recording.histograms.get(index) for index in rows.index]
+    ranges = _common([_range(count) for count in counts])
+    return [
+        _panel(row, *ends, None if count is None else _spread(count, *ends))
+        for (_, row), count, ends in zip(rows.iterrows(), counts, ranges, strict=True)
+    ]
+
+
+def _range(counts: NDArray[np.int64] | None) -> tuple[float, float]:
+    """Return where all but the tails lie, 0 included; (0, 0) where there is nothing but zeros."""
+    ends = np.zeros(2) if counts is None else np.nan_to_num(quantiles(counts, (TAIL, 1.0 - TAIL)))
+    return min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)
+
+
+def _common(ranges: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Give all layers one axis where that leaves each of them legible."""
+    sizes = [high - low for low, high in ranges if high > low]
+    if sizes and max(sizes) <= SHARED_WITHIN * min(sizes):
+        ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(ranges)
+    return [ends if ends[1] > ends[0] else (-1.0, 1.0) for ends in ranges]
+
+
+def _spread(counts: NDArray[np.int64], low: float, high: float) -> Floats:
+    edges = np.linspace(low, high, BINS + 1)
+    edges[0] -= max(1e-6 * (high - low), 1e-37)  # a negative zero lies just below 0
+    return rebin(counts, edges)
+
+
+def _panel(row: pd.Series, low: float, high: float, bars: Floats | None) -> Panel:
+    if bars is None:
+        return Panel(int(row["layer"]), low, high, np.zeros(0), ("not recorded",))
+    if not bars.any():
+        return Panel(int(row["layer"]), low, high, np.zeros(0), ("no finite values",))
+    return Panel(int(row["layer"]), low, high, _heights(row, low, high, bars), _notes(row))
+
+
+def _heights(row: pd.Series, low: float, high: float, bars: Floats) -> Floats:
+    """Scale the bars to the tallest; a bar of exact zeros may leave the frame, and a note says how many."""
+    edges = np.linspace(low, high, len(bars) + 1)
+    others = bars[~((edges[:-1] <= 0.0) & (edges[1:] >= 0.0))]
+    top = bars.max()
+    if row["zero_fraction"] > 0.1 and others.size and others.max() > 0:
+        top = min(top, 1.25 * others.max())
+    return np.minimum(bars / top, 1.0)
+
+
+def _notes(row: pd.Series) -> tuple[str, ...]:
+    notes = []
+    if row["zero_fraction"] == 1.0:
+        notes.append("all zero")
+    elif row["zero_fraction"] > 0.1:
+        notes.append(f"{percent(row['zero_fraction'])} zero")
+    elif row["min"] == row["max"]:
+        notes.append("all equal")
+    missing = row["nan_count"] + row["inf_count"]
+    if missing:
+        notes.append(f"{percent(missing / row['count'])} not finite")
+    return tuple(notes)

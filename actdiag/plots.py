@@ -1,0 +1,196 @@
+"""The two figures of a run, drawn from recorded histograms and rows: never from samples."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import matplotlib
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from actdiag import profiles
+from actdiag.numerals import numeral, power_of_ten
+from actdiag.panels import Panel, activation_panels, gradient_panels, shared_axis
+from actdiag.profiles import Curve, Profile
+from actdiag.recording import Recording
+from actdiag.svg import LogAxis
+
+COLUMNS = 10
+"""Histograms in a row."""
+INK, MUTED, BLUE, GREEN, VERMILION = "#1d2329", "#5b6570", "#0b62a8", "#00806a", "#bf4a08"
+"""Colours as in the report; the three for data stay apart for colour-blind readers."""
+_PANEL = (1.3, 1.05)
+
+
+def distributions(recording: Recording, run: str) -> Figure:
+    """Draw the histogram of every hidden layer: activations above, gradients of preactivations below."""
+    blocks = [
+        ("activations", activation_panels(recording, run), BLUE),
+        ("gradients of the preactivations", gradient_panels(recording, run), VERMILION),
+    ]
+    columns = min(COLUMNS, max(len(panels) for _, panels, _ in blocks) or 1)
+    rows = [max(1, math.ceil(len(panels) / columns)) for _, panels, _ in blocks]
+    width = max(columns * _PANEL[0] + 0.3, 6.0)
+    height = 0.45 + sum(0.4 + count * (_PANEL[1] + 0.2) for count in rows)
+    with _style():
+        figure = _figure(width, height, profiles.title(recording, run))
+        top = height - 0.45
+        for (heading, panels, colour), count in zip(blocks, rows, strict=True):
+            words = f"{heading}{_axis_words(panels)}"
+            figure.text(0.15 / width, (top - 0.16) / height, words, color=MUTED, size=9)
+            _block(figure, panels, colour, top - 0.4, columns)
+            top -= 0.4 + count * (_PANEL[1] + 0.2)
+        return figure
+
+
+def profile(recording: Recording, run: str) -> Figure:
+    """Draw against depth, on log axes: rms and std_across of the activation; norm of a sample's gradient."""
+    parts = [
+        ("activation", profiles.forward_profile(recording, run), (BLUE, GREEN)),
+        ("norm of a sample's gradient", profiles.backward_profile(recording, run), (VERMILION,)),
+    ]
+    with _style():
+        figure = _figure(10.0, 4.0, profiles.title(recording, run))
+        for place, (heading, part, colours) in enumerate(parts):
+            axes = figure.add_axes((0.065 + 0.5 * place, 0.13, 0.425, 0.69))
+            axes.set_title(heading, loc="left", color=MUTED, size=9)
+            _profile(axes, part, colours)
+        return figure
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Set seaborn's style for what is made within; words are never read as TeX, fonts are matplotlib's own."""
+    own = {
+        "font.family": "DejaVu Sans",
+        "text.parse_math": False,
+        "axes.edgecolor": MUTED,
+        "text.color": INK,
+        "axes.labelcolor": MUTED,
+        "xtick.color": MUTED,
+        "ytick.color": MUTED,
+    }
+    with matplotlib.rc_context({**sns.plotting_context("paper"), **sns.axes_style("white"), **own}):  # type: ignore[arg-type]
+        yield
+
+
+def _figure(width: float, height: float, heading: str) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=120)
+    FigureCanvasAgg(figure)
+    words = "".join(c if c.isprintable() and ord(c) < 256 else "?" for c in heading)
+    words = words if len(words) <= 90 else words[:89] + "..."
+    figure.text(0.15 / width, 1 - 0.3 / height, words, size=12, weight="bold")
+    return figure
+
+
+def _axis_words(panels: Sequence[Panel]) -> str:
+    if not panels:
+        return ": no hidden layer"
+    if not shared_axis(list(panels)):
+        return ", each on its own axis"
+    drawn = next((panel for panel in panels if panel.heights.size), None)
+    return "" if drawn is None else f", all from {numeral(drawn.low)} to {numeral(drawn.high)}"
+
+
+def _block(figure: Figure, panels: Sequence[Panel], colour: str, top: float, columns: int) -> None:
+    """Draw panels in rows of `columns`, the first row's upper edge `top` inches above the figure's foot."""
+    width, height = figure.get_size_inches()
+    step = (width - 0.3) / columns
+    own = not shared_axis(list(panels))
+    for place, panel in enumerate(panels):
+        row, column = divmod(place, columns)
+        bottom = top - (row + 1) * (_PANEL[1] + 0.2) + 0.35
+        frame = (
+            (0.15 + column * step) / width,
+            bottom / height,
+            0.9 * step / width,
+            (_PANEL[1] - 0.35) / height,
+        )
+        _histogram(figure.add_axes(frame), panel, colour, own)
+
+
+def _histogram(axes: Axes, panel: Panel, colour: str, own: bool) -> None:
+    axes.set(xlim=(0, 1), ylim=(0, 1.05), xticks=[], yticks=[])
+    for side in ("left", "right", "top"):
+        axes.spines[side].set_visible(False)
+    words = "  ".join((f"layer {panel.layer}", *panel.notes))
+    axes.text(0.0, 1.06, words, size=7, color=INK, transform=axes.transAxes)
+    if not panel.heights.size:
+        return
+    axes.stairs(panel.heights, np.linspace(0, 1, len(panel.heights) + 1), fill=True, color=colour, lw=0)
+    if own:
+        for place, align in ((panel.low, "left"), (panel.high, "right")):
+            x = 0.0 if align == "left" else 1.0
+            axes.text(x, -0.06, numeral(place, 2), size=6.5, color=MUTED, ha=align, va="top")
+
+
+def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
+    measured = [curve for curve in part.curves if not curve.theory]
+    axis = LogAxis.around(value for curve in part.curves for value in curve.values)
+    axes.set(yscale="log", ylim=(10.0**axis.low, 10.0**axis.high), xlabel="layer")
+    axes.minorticks_off()
+    axes.set_yticks([10.0**tick for tick in axis.ticks()], [power_of_ten(tick) for tick in axis.ticks()])
+    axes.grid(axis="y", color="#e3e6e9", lw=0.8)
+    for side in ("right", "top"):
+        axes.spines[side].set_visible(False)
+    for curve in part.curves:
+        same = next((i for i, other in enumerate(measured) if curve.label.startswith(other.label)), 0)
+        _curve(axes, curve, colours[same % len(colours)], axis)
+    for name, level in part.limits(10.0**axis.low, 10.0**axis.high):
+        axes.axhline(level, color=MUTED, lw=0.8, ls=":")
+        axes.text(
+            1.0,
+            level,
+            name,
+            size=7,
+            color=MUTED,
+            ha="right",
+            va="bottom",
+            transform=axes.get_yaxis_transform(),
+        )
+    if any(curve.drawable.size for curve in part.curves):
+        axes.legend(frameon=False, fontsize=8, loc="best")
+    else:
+        axes.text(0.5, 0.5, "no finite values above zero", ha="center", color=MUTED, transform=axes.transAxes)
+    layers = np.concatenate([curve.layers for curve in part.curves] or [np.zeros(0)])
+    first, last = (int(layers.min()), int(layers.max())) if layers.size else (0, 1)
+    axes.set_xlim(first - 0.5, last + 0.5)
+    axes.set_xticks(range(first, last + 1, max(1, math.ceil((last - first) / 10))))
+
+
+def _curve(axes: Axes, curve: Curve, colour: str, axis: LogAxis) -> None:
+    """Draw a curve with gaps; exact zeros as triangles at the foot, what is not finite at the head."""
+    good = np.isfinite(curve.values) & (curve.values > 0)
+    dense = len(curve.layers) > 24
+    axes.plot(
+        curve.layers,
+        np.where(good, curve.values, np.nan),
+        color=colour,
+        ls="--" if curve.theory else "-",
+        marker="" if curve.theory else "o" if colour != GREEN else "s",
+        ms=2.5 if dense else 4.5,
+        mfc="white" if colour == GREEN else colour,
+        lw=1.6,
+        label=curve.label,
+    )
+    for chosen, level, mark in (
+        (curve.values == 0, axis.low, "v"),
+        (~np.isfinite(curve.values), axis.high, "^"),
+    ):
+        if chosen.any():
+            words = "exactly 0" if mark == "v" else "not finite"
+            places = np.full(int(chosen.sum()), 10.0**level)
+            axes.plot(
+                curve.layers[chosen],
+                places,
+                mark,
+                color=colour,
+                ms=6,
+                clip_on=False,
+                label=f"{curve.label}: {words}",
+            )

@@ -1,0 +1,168 @@
+"""Depth profiles: what a recording says of a run, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from actdiag.recording import Recording
+from actdiag.rules.base import Run, sample_norm
+from actdiag.types import Diagnosis
+
+Floats = NDArray[np.float64]
+
+FORMAT_LIMITS = (
+    ("largest float32", 3.4028235e38),
+    ("largest float16", 65504.0),
+    ("smallest normal float16", 2.0**-14),
+    ("smallest subnormal float16", 2.0**-24),
+    ("smallest normal float32, bfloat16", 2.0**-126),
+)
+"""Where an element stops being a number of its format, or starts to lose digits."""
+
+_OF_ACTIVATION = ("rms", "std_across", "zero_fraction", "dead_units", "saturated_fraction")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity against depth.
+
+    Attributes:
+        label: what it is, `rms`.
+        layers: (points,) layer numbers, rising.
+        values: (points,) its values; NaN, Inf and 0 have no place on a log axis.
+        theory: predicted, not measured.
+    """
+
+    label: str
+    layers: Floats
+    values: Floats
+    theory: bool = False
+
+    @property
+    def drawable(self) -> Floats:
+        """Return the values that have a place on a log axis."""
+        return self.values[np.isfinite(self.values) & (self.values > 0)]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The curves of one figure, and the factor between a number format's limit and the quantity drawn."""
+
+    curves: tuple[Curve, ...]
+    scale: float = 1.0
+
+    def limits(self, low: float, high: float) -> list[tuple[str, float]]:
+        """Return the number formats' limits that lie between two values, largest first."""
+        scaled = [(name, limit * self.scale) for name, limit in FORMAT_LIMITS]
+        return [(name, limit) for name, limit in scaled if low < limit < high]
+
+
+def shown_run(recording: Recording, diagnosis: Diagnosis) -> str:
+    """Return the run to draw: the first that got the verdict."""
+    return diagnosis.typical_run if diagnosis.runs else recording.runs[0]
+
+
+def title(recording: Recording, run: str) -> str:
+    """Return a short name of the run for people: `tanh, xavier, 10 x 256`."""
+    spec = recording.meta["runs"][run].get("spec")
+    if not spec:
+        return run
+    parts = [spec["act"], spec["init"], f"{spec['depth']} x {spec['width']}"]
+    parts += [f"{spec['norm']} norm"] if spec.get("norm", "none") != "none" else []
+    parts += ["residual"] if spec.get("residual") else []
+    parts += [f"dropout {spec['dropout']:g}"] if spec.get("dropout") else []
+    return ", ".join(map(str, parts))
+
+
+def product_rows(view: Run, tensor: str, rows: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return one row per layer of a tensor that a product owns, by layer."""
+    modules = view.recording.modules
+    rows = view.at(tensor) if rows is None else rows
+    return rows[rows["module"].isin(modules["name"][modules["kind"] == "product"])].drop_duplicates("layer")
+
+
+def layer_table(recording: Recording, run: str) -> pd.DataFrame:
+    """Return what was measured at each layer, one row per layer, the input as layer 0.
+
+    Columns: layer, module, units, rms, std_across, zero_fraction, dead_units, saturated_fraction (of the
+    activation), gradient_norm (mean over samples, of the preactivation), grad_to_weight; NaN where a layer
+    has no such number.
+    """
+    view = Run(run, recording.of(run))
+    forward = view.at("activation").drop_duplicates("layer").set_index("layer")
+    inputs = view.at("input").drop_duplicates("layer").set_index("layer")
+    gradients = product_rows(view, "preactivation_grad").set_index("layer")
+    weights = product_rows(view, "weight_grad").set_index("layer")
+    products = view.recording.modules.query("kind == 'product' and layer > 0").drop_duplicates("layer")
+    names = pd.concat([inputs["module"], products.set_index("layer")["name"], forward["module"]])
+    names = names[~names.index.duplicated()].sort_index()
+    table = pd.DataFrame({"module": names}, index=names.index.rename("layer"))
+    signal = pd.concat([inputs, forward])[["units", *_OF_ACTIVATION]]
+    table = table.join(signal[~signal.index.duplicated()])
+    table["gradient_norm"] = sample_norm(gradients)
+    table["grad_to_weight"] = weights["grad_to_weight"]
+    return table.reset_index()
+
+
+def forward_profile(recording: Recording, run: str) -> Profile:
+    """Return rms and std_across of the activations against depth, the input as layer 0."""
+    view = Run(run, recording.of(run))
+    curves = [
+        *_measured(view, "rms", lambda rows: rows["rms"], _signal),
+        *_measured(view, "std_across", lambda rows: rows["std_across"], _signal),
+    ]
+    return Profile(tuple(curves))
+
+
+def backward_profile(recording: Recording, run: str) -> Profile:
+    """Return the mean norm of a sample's gradient against depth, at every product's output.
+
+    A sample's norm is sqrt(units) times the rms of an element: that is the scale of the limits.
+    """
+    view = Run(run, recording.of(run))
+    curves = _measured(view, "gradient norm", sample_norm, _gradients)
+    rows = product_rows(view, "preactivation_grad")
+    elements = (rows["units"] * rows["positions"]).median() if len(rows) else 1.0
+    return Profile(tuple(curves), float(elements) ** 0.5)
+
+
+def _signal(view: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["tensor"].isin(["input", "activation"])].drop_duplicates("layer")
+
+
+def _gradients(view: Run, rows: pd.DataFrame) -> pd.DataFrame:
+    rows = rows[rows["tensor"] == "preactivation_grad"]
+    if (rows["source"] == "theory").any():
+        return rows.drop_duplicates("layer")
+    return product_rows(view, "preactivation_grad", rows)
+
+
+def _measured(
+    view: Run,
+    label: str,
+    quantity: Callable[[pd.DataFrame], pd.Series],
+    choose: Callable[[Run, pd.DataFrame], pd.DataFrame],
+) -> list[Curve]:
+    """Return the measured curve and, where theory rows are there, the predicted one."""
+    curves = []
+    for source in ("measured", "theory"):
+        rows = view.recording.rows
+        rows = rows[rows["source"] == source]
+        rows = rows[rows["step"] == rows["step"].min()].sort_values(["layer", "call"], kind="stable")
+        rows = choose(view, rows)
+        values = _floats(quantity(rows))
+        if source == "theory" and not np.isfinite(values).any():
+            continue
+        name = label if source == "measured" else f"{label}, theory"
+        curves.append(Curve(name, _floats(rows["layer"]), values, source == "theory"))
+    return curves
+
+
+def _floats(values: Any) -> Floats:
+    return np.asarray(values, dtype=np.float64)

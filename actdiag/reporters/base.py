@@ -1,0 +1,88 @@
+"""What a reporter is, and how a report's folder is written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from actdiag.errors import ActdiagError
+from actdiag.folders import recover, replacing
+from actdiag.recording import Recording
+from actdiag.registry import Registry
+from actdiag.types import Diagnosis
+
+Reporter = Callable[[Recording, Diagnosis], dict[str, bytes]]
+"""File name -> content: pure, and the same bytes every time."""
+
+REPORTERS: Registry[Reporter] = Registry("report format")
+
+
+def report(
+    recording: Recording,
+    diagnosis: Diagnosis,
+    folder: str | Path,
+    formats: Iterable[str] = ("html", "png"),
+    force: bool = False,
+) -> Path:
+    """Write the recording and its report into `folder`, which is replaced as a whole.
+
+    Args:
+        recording: what was measured; its own files are always written.
+        diagnosis: what the rules say of it.
+        folder: where to; made if it is not there.
+        formats: names in `REPORTERS`.
+        force: replace whatever folder is there.
+
+    Returns:
+        The folder.
+
+    Raises:
+        UsageError: an unknown format.
+        ActdiagError: the folder holds something else, or cannot be written.
+    """
+    folder = Path(folder)
+    reporters = [REPORTERS[name] for name in dict.fromkeys(formats)]
+    place = _place(folder, recording, force)
+    files = {name: data for reporter in reporters for name, data in reporter(recording, diagnosis).items()}
+    with replacing(place) as fresh:
+        recording.write(fresh)
+        for name, data in files.items():
+            (fresh / name).write_bytes(data)
+    return folder
+
+
+def _place(folder: Path, recording: Recording, force: bool) -> Path:
+    """Return the folder to replace, links followed, once it is sure that nothing else is lost."""
+    try:
+        place = folder.resolve()
+        if Path.cwd().resolve().is_relative_to(place):
+            raise ActdiagError(
+                f"--out '{folder}' is or holds the current folder: name a folder of the report's own"
+            )
+        recover(place)
+        if place.exists() and not place.is_dir():
+            raise ActdiagError(f"{folder} is a file, expected a folder: name another with --out")
+        if place.exists() and not force and not _replaceable(place, recording):
+            raise ActdiagError(
+                f"{folder} exists and is not a report of this run: --force replaces it, --out names another"
+            )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ActdiagError(f"cannot write {folder}: {error}. Name another with --out.") from error
+    return place
+
+
+def _replaceable(folder: Path, recording: Recording) -> bool:
+    """Return whether the folder is empty or holds a recording of the same runs."""
+    if not any(folder.iterdir()):
+        return True
+    try:
+        old = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        return bool(_specs(old) == _specs(json.loads(json.dumps(recording.meta))))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _specs(meta: Any) -> dict[str, Any]:
+    return {run: facts["spec"] for run, facts in meta["runs"].items()}

@@ -1,0 +1,191 @@
+"""The report for people: one page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from actdiag import profiles
+from actdiag.errors import ActdiagError
+from actdiag.initialisers import initialiser
+from actdiag.numerals import interval, numeral, percent
+from actdiag.panels import activation_panels, gradient_panels, shared_axis
+from actdiag.recording import Recording
+from actdiag.reporters.base import REPORTERS
+from actdiag.types import VERDICTS, Diagnosis, Finding, RunSpec, Severity, spec_fields
+
+_MEANINGS = {
+    "healthy": "Signal and gradient reach every layer: nothing found that would stop this network from training.",
+    "trains worse than it could": "This network learns, but something at its start holds it back.",
+    "does not train": "Plain gradient descent will leave this network near chance, at any learning rate.",
+    "nothing to judge": "No run was judged.",
+}
+_TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
+_MARKS = {"good": "✓", "fair": "!", "bad": "✕"}
+_EVIDENCE = ("measured", "expected", "threshold", "threshold_source")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of layers."""
+
+    name: str
+    heading: str
+    share: bool = False
+
+
+_COLUMNS = (
+    Column("rms", "rms a"),
+    Column("std_across", "std_across a"),
+    Column("zero_fraction", "zero", share=True),
+    Column("dead_units", "dead units"),
+    Column("saturated_fraction", "saturated", share=True),
+    Column("gradient_norm", "gradient norm"),
+    Column("grad_to_weight", "grad_to_weight"),
+)
+
+
+@REPORTERS.row("html")
+def html_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
+    """Return report.html."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("actdiag.reporters"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters.update(numeral=_number, interval=interval)
+    page = environment.get_template("report.html").render(**context(recording, diagnosis))
+    return {"report.html": page.encode("utf-8", "backslashreplace")}
+
+
+def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
+    """Return what the template shows, for the run that stands for the verdict."""
+    run = profiles.shown_run(recording, diagnosis)
+    mine, facts = diagnosis.of(run), recording.meta["runs"][run]
+    findings = sorted(mine.findings, key=lambda finding: -finding.severity.rank)
+    verdict = diagnosis.verdict
+    return {
+        "run": run,
+        "title": profiles.title(recording, run),
+        "verdict": verdict,
+        "tone": _TONES.get(verdict, "fair"),
+        "mark": _MARKS[_TONES.get(verdict, "fair")],
+        "sentence": _MEANINGS.get(verdict, ""),
+        "votes": diagnosis.votes,
+        "runs": [_vote(diagnosis.of(name), name) for name in diagnosis.runs],
+        "findings": [_finding(finding) for finding in findings],
+        "main": next((f for f in findings if f.severity is not Severity.INFO), None),
+        "passed": mine.passed,
+        "skipped": mine.skipped,
+        "notes": facts.get("notes") or [],
+        "spec": _spec(facts.get("spec")),
+        "command": _command(facts.get("spec")),
+        "loss": {name: value for name, value in (facts.get("loss") or {}).items() if value is not None},
+        "versions": {name: recording.meta.get(name, "unknown") for name in ("actdiag", "torch", "schema")},
+        **_figures(recording, run),
+        **_table(recording, run),
+    }
+
+
+def _vote(diagnosis: Diagnosis, run: str) -> dict[str, Any]:
+    verdict = VERDICTS[diagnosis.worst]
+    codes = sorted({f"{f.code} {f.name}" for f in diagnosis.findings if f.severity is not Severity.INFO})
+    return {"run": run, "verdict": verdict, "tone": _TONES[verdict], "codes": ", ".join(codes)}
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    evidence = {name: finding.evidence[name] for name in _EVIDENCE if name in finding.evidence}
+    return {
+        "finding": finding,
+        "tone": {Severity.ERROR: "bad", Severity.WARNING: "fair"}.get(finding.severity, "info"),
+        "evidence": {**evidence, **finding.evidence},
+        "words": {"threshold_source": "threshold from"},
+    }
+
+
+def _number(value: Any) -> str:
+    """Spell a value of evidence, a spec or a loss: numbers short, everything else as it is."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None:
+        return "default"
+    if isinstance(value, float):
+        return numeral(value)
+    return str(value)
+
+
+def _spec(spec: Mapping[str, Any] | None) -> dict[str, Any]:
+    return dict(spec or {})
+
+
+def _command(spec: Mapping[str, Any] | None) -> str:
+    """Return the command line of a resolved spec, without what follows by itself; "" where there is none."""
+    if not spec:
+        return ""
+    try:
+        given = {name: value for name, value in spec.items() if name in spec_fields()}
+        if given.get("gain") == initialiser(str(given["init"])).gain:
+            given["gain"] = None
+        gaussian = given.get("data") == "gaussian"
+        if not gaussian or given.get("features") == given["width"]:
+            given["features"] = None
+        if not gaussian or given.get("classes") == 10:
+            given["classes"] = None
+        return RunSpec(**given).command()
+    except (ActdiagError, KeyError, TypeError):
+        return ""
+
+
+def _figures(recording: Recording, run: str) -> dict[str, Any]:
+    from actdiag.reporters.figures import BOX, chart, smalls, span
+
+    activations, gradients = activation_panels(recording, run), gradient_panels(recording, run)
+    sets = []
+    for prefix, heading, style, panels in (
+        ("a", "Activations", "rms", activations),
+        ("g", "Gradients of the preactivations", "gradient", gradients),
+    ):
+        shared = shared_axis(panels)
+        drawn = next((panel for panel in panels if panel.heights.size), None)
+        axis = "" if drawn is None else f"all from {span(drawn)}" if shared else "each on its own axis"
+        sets.append(
+            {"heading": heading, "style": style, "axis": axis, "panels": smalls(prefix, panels, shared)}
+        )
+    return {
+        "box": BOX,
+        "sets": sets,
+        "charts": [
+            chart("forward", "Activation", profiles.forward_profile(recording, run)),
+            chart("backward", "Norm of a sample's gradient", profiles.backward_profile(recording, run)),
+        ],
+        "minis": {panel.layer: panel.name for panel in sets[0]["panels"] if panel.path},
+    }
+
+
+def _table(recording: Recording, run: str) -> dict[str, Any]:
+    """Return the table of layers as text, without the columns that have no number at all."""
+    table = profiles.layer_table(recording, run)
+    columns = [column for column in _COLUMNS if table[column.name].notna().any()]
+    rows = [
+        {
+            "layer": int(row["layer"]),
+            "module": row["module"] or "input",
+            "cells": [_cell(row[column.name], column.share) for column in columns],
+        }
+        for _, row in table.iterrows()
+    ]
+    undefined = [column.heading for column in _COLUMNS if column not in columns]
+    return {"columns": columns, "layers": rows, "undefined": ", ".join(undefined)}
+
+
+def _cell(value: float, share: bool) -> str:
+    if math.isnan(value):
+        return ""
+    return percent(value) if share else numeral(value)

@@ -1,0 +1,53 @@
+"""The report for spreadsheets: one row per run and layer, one row per finding."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from actdiag.numerals import interval
+from actdiag.profiles import layer_table
+from actdiag.recording import Recording
+from actdiag.reporters.base import REPORTERS
+from actdiag.types import Diagnosis
+
+_FINDING = (
+    "run",
+    "severity",
+    "code",
+    "name",
+    "layers",
+    "message",
+    "measured",
+    "expected",
+    "threshold",
+    "remedy",
+)
+
+
+@REPORTERS.row("csv")
+def csv_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
+    """Return layers.csv and findings.csv."""
+    tables = [layer_table(recording, run).assign(run=run) for run in recording.runs]
+    layers = pd.concat(tables, ignore_index=True)
+    findings = pd.DataFrame(
+        [
+            {
+                **finding.evidence,
+                "run": finding.run,
+                "severity": finding.severity.value,
+                "code": finding.code,
+                "name": finding.name,
+                "layers": interval(finding.layers),
+                "message": finding.message,
+                "remedy": finding.remedy,
+            }
+            for finding in diagnosis.findings
+        ],
+        columns=list(_FINDING),
+    )
+    ordered = layers[["run", *layers.columns.drop("run")]]
+    return {"layers.csv": _bytes(ordered), "findings.csv": _bytes(findings)}
+
+
+def _bytes(frame: pd.DataFrame) -> bytes:
+    return frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")

@@ -1,0 +1,195 @@
+"""Small drawings as SVG text: a log axis, a chart of lines, a histogram's outline.
+
+Colours and fonts are left to the page's style sheet, by class. Coordinates are rounded to keep files small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from actdiag.numerals import power_of_ten
+
+Point = tuple[float, float]
+
+WIDTH, HEIGHT = 360, 250
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 26, 38
+"""The chart in its own units: at 360 px on a phone one unit is one pixel, so 12 is legible."""
+
+
+@dataclass(frozen=True)
+class LogAxis:
+    """A log axis from 10^low to 10^high, whole powers."""
+
+    low: int
+    high: int
+
+    @classmethod
+    def around(cls, values: Iterable[float], least: int = 2) -> LogAxis:
+        """Return an axis that holds all finite positive values and spans at least `least` decades.
+
+        >>> LogAxis.around([0.02, 0.5, 0.0, math.nan, math.inf])
+        LogAxis(low=-2, high=0)
+        """
+        logs = [math.log10(value) for value in values if value > 0 and math.isfinite(value)] or [0.0]
+        low, high = math.floor(min(logs)), math.ceil(max(logs))
+        while high - low < least:
+            low, high = (low - 1, high) if high - max(logs) > min(logs) - low else (low, high + 1)
+        return cls(low, high)
+
+    def share(self, value: float) -> float:
+        """Return where a value lies, 0 at the low end and 1 at the high end."""
+        return (math.log10(value) - self.low) / (self.high - self.low)
+
+    def ticks(self, most: int = 6) -> list[int]:
+        """Return the exponents to label, at most `most`, equally far apart.
+
+        >>> LogAxis(-3, 1).ticks(), LogAxis(-38, 2).ticks()
+        ([-3, -2, -1, 0, 1], [-38, -28, -18, -8, 2])
+        """
+        return list(range(self.low, self.high + 1, _step(self.high - self.low + 1, most)))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: whole x, any y; `style` is its CSS class."""
+
+    xs: Sequence[float]
+    ys: Sequence[float]
+    style: str
+
+
+def rounded(value: float) -> str:
+    """Spell a coordinate to a tenth.
+
+    >>> rounded(3.0), rounded(2.449), rounded(-0.01)
+    ('3', '2.4', '0')
+    """
+    return f"{round(value, 1) + 0.0:.1f}".removesuffix(".0")
+
+
+def broken_line(points: Iterable[Point | None]) -> str:
+    """Return the path through the points, broken where one is None.
+
+    >>> broken_line([(0, 1), (2, 3), None, (4, 5)])
+    'M0 1L2 3M4 5'
+    """
+    path, pen = "", "M"
+    for point in points:
+        if point is None:
+            pen = "M"
+        else:
+            path += f"{pen}{rounded(point[0])} {rounded(point[1])}"
+            pen = "L"
+    return path
+
+
+def outline(heights: Iterable[float], width: int, height: int) -> str:
+    """Return the outline of a histogram, closed along the bottom, in whole units.
+
+    >>> outline([0.5, 0.5, 1.0], 6, 10)
+    'M0 10V5H4V0H6V10Z'
+    """
+    bars = [round(height * (1.0 - share)) for share in heights]
+    steps = "".join(
+        f"V{bar}H{round(width * (place + 1) / len(bars))}"
+        for place, bar in enumerate(bars)
+        if place + 1 == len(bars) or bars[place + 1] != bar
+    )
+    return f"M0 {height}{steps}V{height}Z"
+
+
+def line_chart(
+    name: str, heading: str, description: str, lines: Sequence[Line], limits: Sequence[tuple[str, float]]
+) -> str:
+    """Return a chart of positive numbers against the layer, on a log axis.
+
+    A value that is 0 is marked at the foot, one that is not finite at the head; the line has a gap there.
+
+    Args:
+        name: unique in the page; prefix of ids.
+        heading: what the figure shows, for those who do not see it; the y axis says it too.
+        description: what it shows in a sentence, for those who do not see it.
+        lines: what to draw.
+        limits: names and values of levels, drawn where they lie on the axis.
+    """
+    axis = LogAxis.around(value for line in lines for value in line.ys)
+    layers = [x for line in lines for x in line.xs] or [0.0, 1.0]
+    first, last = min(layers), max(layers)
+    frame = _Frame(axis, first, last if last > first else first + 1)
+    body = [
+        f'<title id="{name}-t">{escape(heading)}</title><desc id="{name}-d">{escape(description)}</desc>',
+        *_grid(frame),
+        *(_limit(frame, label, level) for label, level in limits if 0 < axis.share(level) < 1),
+        *(part for line in lines for part in _draw(frame, line)),
+    ]
+    if not any(value > 0 and math.isfinite(value) for line in lines for value in line.ys):
+        body.append(_text(WIDTH / 2, HEIGHT / 2, "nothing above zero to draw", "middle"))
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d" class="chart">'
+        + "".join(body)
+        + "</svg>"
+    )
+
+
+@dataclass(frozen=True)
+class _Frame:
+    axis: LogAxis
+    first: float
+    last: float
+
+    def x(self, layer: float) -> float:
+        return LEFT + 8 + (WIDTH - LEFT - RIGHT - 16) * (layer - self.first) / (self.last - self.first)
+
+    def y(self, value: float) -> float:
+        return self.foot - (self.foot - TOP) * self.axis.share(value)
+
+    @property
+    def foot(self) -> float:
+        return HEIGHT - BOTTOM
+
+
+def _grid(frame: _Frame) -> Iterable[str]:
+    for exponent in frame.axis.ticks():
+        y = frame.foot - (frame.foot - TOP) * (exponent - frame.axis.low) / (frame.axis.high - frame.axis.low)
+        yield f'<path class="grid" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
+        yield _text(LEFT - 6, y + 4, power_of_ten(exponent), "end")
+    first, last = math.ceil(frame.first), math.floor(frame.last)
+    for layer in range(first, last + 1, _step(last - first + 1, 11)):
+        yield _text(frame.x(layer), frame.foot + 16, str(layer), "middle")
+    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "layer", "middle")
+
+
+def _limit(frame: _Frame, label: str, level: float) -> str:
+    y = frame.y(level)
+    rule = f'<path class="limit" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
+    return rule + _text(WIDTH - RIGHT, y - 4 if y > TOP + 14 else y + 13, label, "end", "limit-name")
+
+
+def _draw(frame: _Frame, line: Line) -> Iterable[str]:
+    points = list(zip(line.xs, line.ys, strict=True))
+    drawn = [(frame.x(x), frame.y(y)) if y > 0 and math.isfinite(y) else None for x, y in points]
+    yield f'<path class="line {line.style}" d="{broken_line(drawn)}"/>'
+    dots = "".join(f"M{rounded(p[0])} {rounded(p[1])}h0" for p in drawn if p is not None)
+    size = " dense" if len(points) > 24 else ""
+    yield f'<path class="dots {line.style}{size}" d="{dots}"/>'
+    zeros = [frame.x(x) for x, y in points if y == 0]
+    if zeros:
+        marks = "".join(f"M{rounded(x - 3)} {rounded(frame.foot - 6)}h6l-3 6z" for x in zeros)
+        yield f'<path class="mark {line.style}" d="{marks}"/>'
+    broken = [frame.x(x) for x, y in points if not math.isfinite(y)]
+    if broken:
+        marks = "".join(f"M{rounded(x - 3)} {TOP + 6}h6l-3 -6z" for x in broken)
+        yield f'<path class="mark {line.style}" d="{marks}"/>'
+
+
+def _text(x: float, y: float, words: str, anchor: str, style: str = "tick") -> str:
+    return f'<text class="{style}" x="{rounded(x)}" y="{rounded(y)}" text-anchor="{anchor}">{escape(words)}</text>'
+
+
+def _step(count: int, most: int) -> int:
+    """Return a step so that at most `most` of `count` places are labelled: 1, 2, 5 or so."""
+    needed = max(1, math.ceil((count - 1) / max(most - 1, 1)))
+    return next((nice for nice in (1, 2, 5, 10, 20, 50, 100) if nice >= needed), needed)

@@ -1,0 +1,146 @@
+"""The recording on disk: equal after a round trip, or refused in words."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from actdiag import RunSpec, scan, schema
+from actdiag.errors import ActdiagError, SchemaError
+from actdiag.folders import ASIDE, FRESH, replacing
+from actdiag.recording import FILES, Recording, concatenate
+
+
+@pytest.fixture(scope="module")
+def recording() -> Recording:
+    return scan(RunSpec(depth=3, width=16, batch=32, act="tanh", norm="batch"))
+
+
+def test_columns_are_the_published_ones_in_order(recording: Recording) -> None:
+    expected = """
+        run source step layer module module_type call tensor unit_axis samples units positions count
+        mean std std_across rms min max p01 p50 p99 zero_fraction saturated_fraction dead_units constant_units
+        correlation grad_to_weight nan_count inf_count subnormal_fraction expected_low expected_high
+        depth width act init gain bias norm norm_place dropout residual data features classes standardise
+        batch loss dtype device seed
+    """
+    assert list(recording.rows.columns) == expected.split()
+    assert {name: str(kind) for name, kind in recording.rows.dtypes.items()} == schema.ROWS
+    assert {name: str(kind) for name, kind in recording.modules.dtypes.items()} == schema.MODULES
+
+
+def test_round_trip_is_equal(recording: Recording, tmp_path: Path) -> None:
+    folder = recording.save(tmp_path / "deep" / "run")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(FILES)
+    assert Recording.load(folder) == recording
+
+
+def test_round_trip_keeps_hostile_values(recording: Recording, tmp_path: Path) -> None:
+    names = ["", "NA", "nan", 'quo"te', "com,ma", "new\nline", "1", "True", "é"]
+    rows = recording.rows.head(len(names)).assign(
+        module=pd.Series(names, dtype="str"),
+        mean=[np.nan, np.inf, -np.inf, -0.0, 5e-324, 1 / 3, 1e300, 0.1, 2.0],
+    )
+    hostile = replace(recording, rows=rows)
+    assert Recording.load(hostile.save(tmp_path / "run")).rows.equals(rows)
+
+
+def test_inequality_is_seen(recording: Recording) -> None:
+    rows = recording.rows.copy()
+    rows.loc[0, "mean"] += 1e-15
+    assert recording != replace(recording, rows=rows)
+    bins = {**recording.histograms, 0: recording.histograms[0] + 1}
+    assert recording != replace(recording, histograms=bins)
+
+
+def test_another_schema_version_is_refused_in_words(recording: Recording, tmp_path: Path) -> None:
+    folder = recording.save(tmp_path / "run")
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps({**meta, "schema": 99}))
+    with pytest.raises(
+        SchemaError, match=f"has schema version 99, this actdiag reads {schema.VERSION}: scan again"
+    ):
+        Recording.load(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(recording: Recording, tmp_path: Path, name: str) -> None:
+    folder = recording.save(tmp_path / "run")
+    (folder / name).unlink()
+    with pytest.raises(SchemaError, match=f"no recording in .*: {name} is missing"):
+        Recording.load(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("content", [b"", b"{", b"a,b\n1,2\n", b"PK\x03\x04 truncated"])
+def test_a_damaged_file_is_one_line(recording: Recording, tmp_path: Path, name: str, content: bytes) -> None:
+    folder = recording.save(tmp_path / "run")
+    (folder / name).write_bytes(content)
+    with pytest.raises(SchemaError, match="damaged recording in"):
+        Recording.load(folder)
+
+
+def test_concatenating_keeps_each_run_whole(recording: Recording) -> None:
+    other = scan(RunSpec(depth=2, width=8, batch=16, seed=7))
+    both = concatenate([other, recording])
+    assert both.runs == (*other.runs, *recording.runs)
+    part = both.of(recording.runs[0])
+    pd.testing.assert_frame_equal(part.rows.reset_index(drop=True), recording.rows)
+    offset = len(other.rows)
+    assert all(
+        np.array_equal(part.histograms[key + offset], recording.histograms[key])
+        for key in recording.histograms
+    )
+    assert len(part.units) == len(recording.units)
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "old").touch()
+    with replacing(folder) as fresh:
+        (fresh / "new").touch()
+        assert (folder / "old").exists()
+    assert [path.name for path in folder.iterdir()] == ["new"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_exception_leaves_the_old_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "old").touch()
+
+    def interrupted() -> None:
+        with replacing(folder) as fresh:
+            (fresh / "new").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_what_an_interrupted_run_left_is_restored(tmp_path: Path) -> None:
+    folder, aside = tmp_path / "run", tmp_path / f"run{ASIDE}"
+    aside.mkdir()
+    (aside / "old").touch()
+    (tmp_path / f"run{FRESH}").mkdir()
+    with pytest.raises(RuntimeError, match="half way"), replacing(folder):
+        raise RuntimeError("half way")
+    assert [path.name for path in folder.iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(ActdiagError, match=r"cannot write .*Name another with --out"),
+        replacing(tmp_path / "file" / "run"),
+    ):
+        pass
