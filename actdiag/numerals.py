@@ -7,11 +7,13 @@ import math
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def numeral(value: float, digits: int = 3) -> str:
-    """Spell a number with a few digits.
+def numeral(value: float, digits: int = 3, padded: bool = False) -> str:
+    """Spell a number with a few digits, all of them if `padded`, as in the column of a table.
 
-    >>> [numeral(x) for x in (0.0, 0.62, 12.345, 65504.0, 3.1e-7, float("nan"), -math.inf)]
-    ['0', '0.62', '12.3', '65504', '3.1e-7', 'NaN', '-Inf']
+    >>> [numeral(x) for x in (0.0, 0.62, 12.345, 65504.0, 3e-7, float("nan"), -math.inf)]
+    ['0', '0.62', '12.3', '65504', '3e-7', 'NaN', '-Inf']
+    >>> [numeral(x, padded=True) for x in (0.62, 123.0, 3e-7)]
+    ['0.620', '123', '3.0e-7']
     """
     if math.isnan(value):
         return "NaN"
@@ -20,9 +22,10 @@ def numeral(value: float, digits: int = 3) -> str:
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e5:
-        return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+        wide = abs(value) >= 10 ** (digits - 1)
+        return f"{value:.0f}" if wide else f"{value:{'#' if padded else ''}.{digits}g}"
     mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+    return f"{mantissa if padded else mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def power_of_ten(exponent: int) -> str:
@@ -34,17 +37,20 @@ def power_of_ten(exponent: int) -> str:
     return "1" if exponent == 0 else "10" if exponent == 1 else "10" + str(exponent).translate(_SUPERSCRIPTS)
 
 
-def percent(share: float) -> str:
+def percent(share: float, decimals: int = 1) -> str:
     """Spell a share; what is not quite none or all does not read as 0% or 100%.
 
-    >>> [percent(x) for x in (0.0, 0.0004, 0.031, 0.52, 0.9999, 1.0)]
-    ['0%', '<0.1%', '3.1%', '52%', '>99.9%', '100%']
+    >>> [percent(x) for x in (0.0, 0.0004, 0.031, 0.52, 0.9999, 1.0)], percent(0.514, 0)
+    (['0%', '<0.1%', '3.1%', '52.0%', '>99.9%', '100%'], '51%')
     """
-    if 0 < share < 0.001:
-        return "<0.1%"
-    if 0.999 < share < 1:
-        return ">99.9%"
-    return f"{100 * share:.3g}%" if share > 0.0995 else f"{100 * share:.2g}%"
+    if share in (0.0, 1.0):
+        return f"{share:.0%}"
+    smallest = 10.0 ** (-2 - decimals)
+    if share < smallest:
+        return f"<{smallest:.{decimals}%}"
+    if share > 1.0 - smallest:
+        return f">{1.0 - smallest:.{decimals}%}"
+    return f"{share:.{decimals}%}"
 
 
 def interval(numbers: tuple[int, ...] | list[int]) -> str:

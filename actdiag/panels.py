@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from actdiag.activations import activation
 from actdiag.bins import coarsen, quantiles, rebin
 from actdiag.errors import ActdiagError
-from actdiag.numerals import percent
+from actdiag.numerals import numeral, percent
 from actdiag.profiles import product_rows
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
@@ -60,13 +61,28 @@ def gradient_panels(recording: Recording, run: str) -> list[Panel]:
     return _panels(view, hidden if len(hidden) else rows, None)
 
 
-def shared_axis(panels: list[Panel]) -> bool:
+def span(panel: Panel) -> str:
+    """Spell the ends of a panel's axis."""
+    if panel.low == -panel.high:
+        return f"±{numeral(panel.high, 2)}"
+    return f"{numeral(panel.low, 2)} to {numeral(panel.high, 2)}"
+
+
+def axis_words(panels: Sequence[Panel]) -> str:
+    """Say which axis the panels have: the same for all, or each its own; nothing where nothing is drawn."""
+    drawn = next((panel for panel in panels if panel.heights.size), None)
+    if drawn is None:
+        return ""
+    return f"all on {span(drawn)}" if shared_axis(panels) else "each on its own axis"
+
+
+def shared_axis(panels: Sequence[Panel]) -> bool:
     """Return whether all panels have the same axis."""
     return len({(panel.low, panel.high) for panel in panels if panel.heights.size}) <= 1
 
 
 def _bounds(view: Run) -> tuple[float, float] | None:
-    """Return the range of the run's activation, None where it is not bounded, known or the same everywhere."""
+    """Return the range of the run's activation, None where it is not bounded or not one."""
     names = set(view.recording.modules["activation_after"]) - {""}
     try:
         ranges = {activation(str(name)).range for name in names}
@@ -99,7 +115,13 @@ def _common(ranges: list[tuple[float, float]]) -> list[tuple[float, float]]:
     sizes = [high - low for low, high in ranges if high > low]
     if sizes and max(sizes) <= SHARED_WITHIN * min(sizes):
         ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(ranges)
-    return [ends if ends[1] > ends[0] else (-1.0, 1.0) for ends in ranges]
+    return [_centred(*ends) if ends[1] > ends[0] else (-1.0, 1.0) for ends in ranges]
+
+
+def _centred(low: float, high: float) -> tuple[float, float]:
+    """Put 0 in the middle where both signs reach about as far."""
+    reach = max(-low, high)
+    return (-reach, reach) if min(-low, high) > reach / 3.0 else (low, high)
 
 
 def _spread(counts: NDArray[np.int64], low: float, high: float) -> Floats:
@@ -123,7 +145,7 @@ def _heights(row: pd.Series, low: float, high: float, bars: Floats) -> Floats:
     top = bars.max()
     if row["zero_fraction"] > 0.1 and others.size and others.max() > 0:
         top = min(top, 1.25 * others.max())
-    return np.minimum(bars / top, 1.0)
+    return np.asarray(np.minimum(bars / top, 1.0))
 
 
 def _notes(row: pd.Series) -> tuple[str, ...]:
@@ -131,10 +153,10 @@ def _notes(row: pd.Series) -> tuple[str, ...]:
     if row["zero_fraction"] == 1.0:
         notes.append("all zero")
     elif row["zero_fraction"] > 0.1:
-        notes.append(f"{percent(row['zero_fraction'])} zero")
+        notes.append(f"{percent(row['zero_fraction'], 0)} zero")
     elif row["min"] == row["max"]:
         notes.append("all equal")
     missing = row["nan_count"] + row["inf_count"]
     if missing:
-        notes.append(f"{percent(missing / row['count'])} not finite")
+        notes.append(f"{percent(missing / row['count'], 0)} not finite")
     return tuple(notes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -15,10 +16,10 @@ from matplotlib.figure import Figure
 
 from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
-from actdiag.panels import Panel, activation_panels, gradient_panels, shared_axis
+from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis
 from actdiag.profiles import Curve, Profile
 from actdiag.recording import Recording
-from actdiag.svg import LogAxis
+from actdiag.svg import LogAxis, clear_end, ticks
 
 COLUMNS = 10
 """Histograms in a row."""
@@ -36,15 +37,15 @@ def distributions(recording: Recording, run: str) -> Figure:
     columns = min(COLUMNS, max(len(panels) for _, panels, _ in blocks) or 1)
     rows = [max(1, math.ceil(len(panels) / columns)) for _, panels, _ in blocks]
     width = max(columns * _PANEL[0] + 0.3, 6.0)
-    height = 0.45 + sum(0.4 + count * (_PANEL[1] + 0.2) for count in rows)
+    height = 0.45 + sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
     with _style():
         figure = _figure(width, height, profiles.title(recording, run))
         top = height - 0.45
         for (heading, panels, colour), count in zip(blocks, rows, strict=True):
-            words = f"{heading}{_axis_words(panels)}"
+            words = ", ".join(filter(None, (heading, axis_words(panels) if panels else "no hidden layer")))
             figure.text(0.15 / width, (top - 0.16) / height, words, color=MUTED, size=9)
-            _block(figure, panels, colour, top - 0.4, columns)
-            top -= 0.4 + count * (_PANEL[1] + 0.2)
+            _block(figure, panels, colour, top - 0.32, columns)
+            top -= 0.32 + count * (_PANEL[1] + 0.2)
         return figure
 
 
@@ -65,7 +66,7 @@ def profile(recording: Recording, run: str) -> Figure:
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Set seaborn's style for what is made within; words are never read as TeX, fonts are matplotlib's own."""
+    """Set seaborn's style for what is made within; words are never read as TeX, the font is matplotlib's."""
     own = {
         "font.family": "DejaVu Sans",
         "text.parse_math": False,
@@ -75,7 +76,8 @@ def _style() -> Iterator[None]:
         "xtick.color": MUTED,
         "ytick.color": MUTED,
     }
-    with matplotlib.rc_context({**sns.plotting_context("paper"), **sns.axes_style("white"), **own}):  # type: ignore[arg-type]
+    settings: Any = {**sns.plotting_context("paper"), **sns.axes_style("white"), **own}
+    with matplotlib.rc_context(settings):
         yield
 
 
@@ -88,23 +90,14 @@ def _figure(width: float, height: float, heading: str) -> Figure:
     return figure
 
 
-def _axis_words(panels: Sequence[Panel]) -> str:
-    if not panels:
-        return ": no hidden layer"
-    if not shared_axis(list(panels)):
-        return ", each on its own axis"
-    drawn = next((panel for panel in panels if panel.heights.size), None)
-    return "" if drawn is None else f", all from {numeral(drawn.low)} to {numeral(drawn.high)}"
-
-
 def _block(figure: Figure, panels: Sequence[Panel], colour: str, top: float, columns: int) -> None:
     """Draw panels in rows of `columns`, the first row's upper edge `top` inches above the figure's foot."""
     width, height = figure.get_size_inches()
     step = (width - 0.3) / columns
-    own = not shared_axis(list(panels))
+    own = not shared_axis(panels)
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
-        bottom = top - (row + 1) * (_PANEL[1] + 0.2) + 0.35
+        bottom = top - (row + 1) * (_PANEL[1] + 0.2) + 0.42
         frame = (
             (0.15 + column * step) / width,
             bottom / height,
@@ -141,17 +134,12 @@ def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
     for curve in part.curves:
         same = next((i for i, other in enumerate(measured) if curve.label.startswith(other.label)), 0)
         _curve(axes, curve, colours[same % len(colours)], axis)
+    points = [point for curve in part.curves for point in zip(curve.layers, curve.values, strict=True)]
     for name, level in part.limits(10.0**axis.low, 10.0**axis.high):
         axes.axhline(level, color=MUTED, lw=0.8, ls=":")
+        x, align = (1.0, "right") if clear_end(points, level) else (0.01, "left")
         axes.text(
-            1.0,
-            level,
-            name,
-            size=7,
-            color=MUTED,
-            ha="right",
-            va="bottom",
-            transform=axes.get_yaxis_transform(),
+            x, level, name, size=7, color=MUTED, ha=align, va="bottom", transform=axes.get_yaxis_transform()
         )
     if any(curve.drawable.size for curve in part.curves):
         axes.legend(frameon=False, fontsize=8, loc="best")
@@ -160,22 +148,23 @@ def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
     layers = np.concatenate([curve.layers for curve in part.curves] or [np.zeros(0)])
     first, last = (int(layers.min()), int(layers.max())) if layers.size else (0, 1)
     axes.set_xlim(first - 0.5, last + 0.5)
-    axes.set_xticks(range(first, last + 1, max(1, math.ceil((last - first) / 10))))
+    axes.set_xticks(ticks(first, last, 11))
 
 
 def _curve(axes: Axes, curve: Curve, colour: str, axis: LogAxis) -> None:
     """Draw a curve with gaps; exact zeros as triangles at the foot, what is not finite at the head."""
     good = np.isfinite(curve.values) & (curve.values > 0)
-    dense = len(curve.layers) > 24
+    dense, top = len(curve.layers) > 24, colour == GREEN  # smaller marks, so that rms is seen below
     axes.plot(
         curve.layers,
         np.where(good, curve.values, np.nan),
         color=colour,
         ls="--" if curve.theory else "-",
-        marker="" if curve.theory else "o" if colour != GREEN else "s",
-        ms=2.5 if dense else 4.5,
-        mfc="white" if colour == GREEN else colour,
-        lw=1.6,
+        marker="" if curve.theory else "s" if top else "o",
+        ms=(2.0 if top else 4.0) if dense else (3.5 if top else 6.5),
+        mec="none",
+        lw=1.4,
+        clip_on=False,
         label=curve.label,
     )
     for chosen, level, mark in (

@@ -15,7 +15,7 @@ from actdiag.numerals import power_of_ten
 Point = tuple[float, float]
 
 WIDTH, HEIGHT = 360, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 10, 26, 38
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 38
 """The chart in its own units: at 360 px on a phone one unit is one pixel, so 12 is legible."""
 
 
@@ -44,12 +44,23 @@ class LogAxis:
         return (math.log10(value) - self.low) / (self.high - self.low)
 
     def ticks(self, most: int = 6) -> list[int]:
-        """Return the exponents to label, at most `most`, equally far apart.
+        """Return the exponents to label, see `ticks`.
 
         >>> LogAxis(-3, 1).ticks(), LogAxis(-38, 2).ticks()
-        ([-3, -2, -1, 0, 1], [-38, -28, -18, -8, 2])
+        ([-3, -2, -1, 0, 1], [-30, -20, -10, 0])
         """
-        return list(range(self.low, self.high + 1, _step(self.high - self.low + 1, most)))
+        return ticks(self.low, self.high, most)
+
+
+def ticks(first: int, last: int, most: int) -> list[int]:
+    """Return about `most` numbers to label, at multiples of 1, 2, 5, 10, ...
+
+    >>> ticks(1, 51, 11)
+    [5, 10, 15, 20, 25, 30, 35, 40, 45, 50]
+    """
+    needed = (last - first) / max(most - 1, 1)
+    step = next((nice for nice in (1, 2, 5, 10, 20, 50, 100) if nice >= needed), math.ceil(needed))
+    return list(range(-(-first // step) * step, last + 1, step))
 
 
 @dataclass(frozen=True)
@@ -110,7 +121,7 @@ def line_chart(
 
     Args:
         name: unique in the page; prefix of ids.
-        heading: what the figure shows, for those who do not see it; the y axis says it too.
+        heading: what the figure shows, for those who do not see it; the page says it to the others.
         description: what it shows in a sentence, for those who do not see it.
         lines: what to draw.
         limits: names and values of levels, drawn where they lie on the axis.
@@ -122,7 +133,7 @@ def line_chart(
     body = [
         f'<title id="{name}-t">{escape(heading)}</title><desc id="{name}-d">{escape(description)}</desc>',
         *_grid(frame),
-        *(_limit(frame, label, level) for label, level in limits if 0 < axis.share(level) < 1),
+        *(_limit(frame, lines, label, level) for label, level in limits if 0 < axis.share(level) < 1),
         *(part for line in lines for part in _draw(frame, line)),
     ]
     if not any(value > 0 and math.isfinite(value) for line in lines for value in line.ys):
@@ -157,15 +168,35 @@ def _grid(frame: _Frame) -> Iterable[str]:
         yield f'<path class="grid" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
         yield _text(LEFT - 6, y + 4, power_of_ten(exponent), "end")
     first, last = math.ceil(frame.first), math.floor(frame.last)
-    for layer in range(first, last + 1, _step(last - first + 1, 11)):
+    for layer in ticks(first, last, 11):
         yield _text(frame.x(layer), frame.foot + 16, str(layer), "middle")
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "layer", "middle")
 
 
-def _limit(frame: _Frame, label: str, level: float) -> str:
+def _limit(frame: _Frame, lines: Sequence[Line], label: str, level: float) -> str:
+    """Draw a level, its name at the end where the lines are farther away."""
     y = frame.y(level)
+    points = [(x, y) for line in lines for x, y in zip(line.xs, line.ys, strict=True)]
+    right = clear_end(points, level)
     rule = f'<path class="limit" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
-    return rule + _text(WIDTH - RIGHT, y - 4 if y > TOP + 14 else y + 13, label, "end", "limit-name")
+    x, anchor = (WIDTH - RIGHT, "end") if right else (LEFT + 4, "start")
+    return rule + _text(x, y - 4 if y > TOP + 14 else y + 13, label, anchor, "limit-name")
+
+
+def clear_end(points: Sequence[Point], level: float) -> bool:
+    """Return whether a name at `level` is farther from the points at the right end than at the left.
+
+    >>> clear_end([(0, 1.0), (1, 1e-3), (2, 1e-6)], level=1e-5)
+    False
+    """
+    good = [(x, abs(math.log10(y / level))) for x, y in points if y > 0 and math.isfinite(y)]
+    if not good:
+        return True
+    middle = (min(x for x, _ in good) + max(x for x, _ in good)) / 2
+    left, right = (
+        min((gap for x, gap in good if (x - middle) * side >= 0), default=math.inf) for side in (-1, 1)
+    )
+    return right >= left
 
 
 def _draw(frame: _Frame, line: Line) -> Iterable[str]:
@@ -186,10 +217,5 @@ def _draw(frame: _Frame, line: Line) -> Iterable[str]:
 
 
 def _text(x: float, y: float, words: str, anchor: str, style: str = "tick") -> str:
-    return f'<text class="{style}" x="{rounded(x)}" y="{rounded(y)}" text-anchor="{anchor}">{escape(words)}</text>'
-
-
-def _step(count: int, most: int) -> int:
-    """Return a step so that at most `most` of `count` places are labelled: 1, 2, 5 or so."""
-    needed = max(1, math.ceil((count - 1) / max(most - 1, 1)))
-    return next((nice for nice in (1, 2, 5, 10, 20, 50, 100) if nice >= needed), needed)
+    place = f'x="{rounded(x)}" y="{rounded(y)}" text-anchor="{anchor}"'
+    return f'<text class="{style}" {place}>{escape(words)}</text>'

@@ -64,7 +64,7 @@ class Failure(click.ClickException):
 
     def __init__(self, error: ActdiagError) -> None:
         super().__init__(str(error))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

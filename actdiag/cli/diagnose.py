@@ -13,9 +13,7 @@ from actdiag.cli.terminal import Terminal
 @click.command("diagnose")
 @click.argument("folder", type=click.Path(path_type=Path))
 @rule_options
-@click.pass_context
 def command(
-    ctx: click.Context,
     folder: Path,
     select: tuple[str, ...],
     ignore: tuple[str, ...],
@@ -37,4 +35,4 @@ def command(
     recording = Recording.load(folder)
     diagnosis = diagnose(recording, settings)
     Terminal(as_json, quiet).show(recording, diagnosis)
-    exit_if_found(ctx, diagnosis, fail_on)
+    exit_if_found(diagnosis, fail_on)

@@ -46,8 +46,8 @@ def settings_from(select: tuple[str, ...], ignore: tuple[str, ...], assignments:
     return Settings.from_config(Path.cwd()).merged(Settings.parse(select, ignore, assignments))
 
 
-def exit_if_found(ctx: click.Context, diagnosis: Diagnosis, fail_on: str | None) -> None:
-    """Exit with 3 where the worst finding is at least as severe as `fail_on`."""
+def exit_if_found(diagnosis: Diagnosis, fail_on: str | None) -> None:
+    """Leave the command with 3 where the worst finding is at least as severe as `fail_on`."""
     worst = diagnosis.worst
     if fail_on is not None and worst is not None and worst.rank >= Severity(fail_on).rank:
-        ctx.exit(FOUND)
+        click.get_current_context().exit(FOUND)

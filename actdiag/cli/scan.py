@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from actdiag.cli.options import FORMATS, exit_if_found, rule_options, settings_from
+from actdiag.cli.options import FORMATS, Command, exit_if_found, rule_options, settings_from
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
@@ -16,20 +17,15 @@ from actdiag.types import CHOICES, RunSpec
 DEFAULT = RunSpec()
 
 
-class Gain(click.ParamType):
-    """A number, `torch` or `exact`."""
-
-    name = "NUMBER|torch|exact"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
-        """Return a float, or the text for `RunSpec` to judge."""
-        try:
-            return float(value)
-        except ValueError:
-            return str(value)
+def _number_or_word(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
+    """Return --gain as a float, or as the word for `RunSpec` to judge."""
+    try:
+        return None if value is None else float(value)
+    except ValueError:
+        return value
 
 
-def _option(name: str, text: str, **more: Any) -> Any:
+def _option(name: str, text: str, **more: Any) -> Callable[[Command], Command]:
     """Return the option for a field of `RunSpec`, with the field's own default."""
     default = getattr(DEFAULT, name)
     return click.option(
@@ -37,7 +33,7 @@ def _option(name: str, text: str, **more: Any) -> Any:
     )
 
 
-def _choice(name: str, text: str) -> Any:
+def _choice(name: str, text: str) -> Callable[[Command], Command]:
     return _option(name, text, type=click.Choice(CHOICES[name]))
 
 
@@ -46,7 +42,7 @@ def _choice(name: str, text: str) -> Any:
 @_option("width", "Units of each hidden layer.", type=int)
 @_option("act", "Activation; actdiag list activations.")
 @_option("init", "Initializer; actdiag list initializers.")
-@_option("gain", "Gain of the initializer instead of its own.", type=Gain())
+@_option("gain", "Instead of the initializer's own.", metavar="NUMBER|torch|exact", callback=_number_or_word)
 @_option("bias", "Value of every bias.  [default: 0]", type=float)
 @_choice("norm", "Normalisation in each hidden layer.")
 @_choice("norm_place", "Before or after the activation.")
@@ -78,9 +74,7 @@ def _choice(name: str, text: str) -> Any:
     show_default=True,
 )
 @rule_options
-@click.pass_context
 def command(
-    ctx: click.Context,
     seeds: int,
     out: Path | None,
     force: bool,
@@ -115,7 +109,7 @@ def command(
         report(recording, diagnosis, folder, formats, force=force)
     terminal.show(recording, diagnosis)
     terminal.wrote(folder)
-    exit_if_found(ctx, diagnosis, fail_on)
+    exit_if_found(diagnosis, fail_on)
 
 
 def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:

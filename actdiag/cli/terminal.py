@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actdiag.layers import coverage, layer_table, linear_counts, title_of
+from actdiag.coverage import Coverage
+from actdiag.numerals import numeral, percent
+from actdiag.panels import Panel, activation_panels
+from actdiag.profiles import layer_table, title
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
 from actdiag.types import Diagnosis, Finding, Severity
@@ -22,7 +25,8 @@ from actdiag.types import Diagnosis, Finding, Severity
 COLOURS = {"healthy": "green", "trains worse than it could": "yellow", "does not train": "red"}
 MARKS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 BLOCKS, PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
-SPARK_BINS = 16
+SPARK_BARS = 16
+"""About as many characters as a histogram takes."""
 PLAIN_WIDTH = 120
 """Columns where the output is no terminal."""
 
@@ -54,7 +58,7 @@ class Terminal:
         self._verdict(run, diagnosis)
         if self.quiet:
             return
-        self._layers(run)
+        self._layers(recording, run.name)
         for finding in diagnosis.of(run.name).findings:
             self._finding(finding)
         self._checks(run, diagnosis.of(run.name))
@@ -75,38 +79,28 @@ class Terminal:
         if others:
             self._print(f"The other draws: {others}. Shown below: {run.name}.")
 
-    def _layers(self, run: Run) -> None:
+    def _layers(self, recording: Recording, run: str) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-        heads = (
-            "layer",
-            "rms a",
-            "std across",
-            "zero %",
-            "dead",
-            "sat %",
-            "|grad|",
-            "grad/weight",
-            "activations",
-        )
-        for head in heads:
-            table.add_column(
-                head, justify="left" if head in ("layer", "activations") else "right", no_wrap=True
-            )
-        for layer in layer_table(run).itertuples():
-            table.add_row(*_cells(layer), self._sparkline(run, int(layer.row)))  # type: ignore[arg-type]
+        for head in ("layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight"):
+            table.add_column(head, justify="left" if head == "layer" else "right", no_wrap=True)
+        table.add_column("activations", no_wrap=True)
+        panels = {panel.layer: panel for panel in activation_panels(recording, run)}
+        for layer in layer_table(recording, run).to_dict("records"):
+            panel = panels.get(layer["layer"])
+            table.add_row(*_cells(layer), Text("" if panel is None else self._sparkline(panel)))
         self.console.print()
         self.console.print(table)
         self.console.print()
 
-    def _sparkline(self, run: Run, row: int) -> Text:
-        """Return a row's histogram in one line of characters, scaled to its highest bin."""
-        counts, low, high = linear_counts(run, row, SPARK_BINS)
+    def _sparkline(self, panel: Panel) -> str:
+        """Return a histogram in one line of characters, scaled to its highest bar."""
+        if not panel.heights.size:
+            return ", ".join(panel.notes)
         marks = BLOCKS if self.console.encoding.lower().startswith("utf") else PLAIN
-        top = counts.max()
-        levels = (
-            np.ceil(counts / top * (len(marks) - 1)).astype(int) if top > 0 else np.zeros(SPARK_BINS, int)
-        )
-        return Text(f"{''.join(marks[level] for level in levels)}  {low:.2g} .. {high:.2g}")
+        heights = panel.heights.reshape(-1, len(panel.heights) // SPARK_BARS).max(axis=1)
+        levels = np.ceil(heights * (len(marks) - 1)).astype(int)
+        line = "".join(marks[level] for level in levels)
+        return f"{numeral(panel.low, 2):>7} {line} {numeral(panel.high, 2)}"
 
     def _finding(self, finding: Finding) -> None:
         mark = (f"{finding.severity.value} {finding.code} {finding.name}", f"bold {MARKS[finding.severity]}")
@@ -122,12 +116,11 @@ class Terminal:
         self.console.print()
 
     def _checks(self, run: Run, diagnosis: Diagnosis) -> None:
-        observed, modules, unseen = coverage(run)
-        checked = len(diagnosis.passed) + len({finding.code for finding in diagnosis.findings})
-        self._print(
-            f"observed {observed} of {modules} modules; {checked} rules checked, {len(diagnosis.passed)} passed"
-        )
-        for name, reason in zip(unseen["name"], unseen["reason"], strict=True):
+        coverage = Coverage.of(run.recording.modules)
+        found = len({finding.code for finding in diagnosis.findings})
+        passed, skipped = len(diagnosis.passed), len(diagnosis.skipped)
+        self._print(f"{coverage}; rules: {found} found something, {passed} passed, {skipped} not judged")
+        for name, reason in coverage.missed:
             self._print(f"not observed: {name}: {reason}", indent=4)
         for outcome in diagnosis.skipped:
             self._print(f"not judged: {outcome.code} {outcome.name}: {outcome.reason}", indent=4)
@@ -136,31 +129,32 @@ class Terminal:
 
 
 def _sentence(run: Run) -> str:
-    spec = run.spec
+    spec, name = run.spec, title(run.recording, run.name)
     if spec is None:
-        return title_of(run.facts)
+        return name
     gain = "" if spec["gain"] is None else f", gain {spec['gain']:.4g}"
-    return f"{title_of(run.facts)}{gain}, {spec['batch']} samples of {spec['data']}"
+    return f"{name}{gain}, {spec['batch']} samples of {spec['data']} data"
 
 
-def _cells(layer: Any) -> tuple[str, ...]:
+def _cells(layer: Mapping[Any, Any]) -> tuple[str, ...]:
+    dead = layer["dead_units"]
     return (
-        f"{layer.layer} {layer.module}",
-        _number(layer.rms),
-        _number(layer.std_across),
-        _percent(layer.zero_fraction),
-        "-" if math.isnan(layer.dead_units) else f"{layer.dead_units:.0f}/{layer.units}",
-        _percent(layer.saturated_fraction),
-        _number(layer.gradient_norm),
-        _number(layer.grad_to_weight),
+        f"{layer['layer']} {layer['module'] or 'input'}",
+        _number(layer["rms"]),
+        _number(layer["std_across"]),
+        _percent(layer["zero_fraction"]),
+        "-" if math.isnan(dead) else f"{dead:.0f}/{layer['units']:.0f}",
+        _percent(layer["saturated_fraction"]),
+        _number(layer["gradient_norm"]),
+        _number(layer["grad_to_weight"]),
     )
 
 
 def _number(value: object) -> str:
     if not isinstance(value, (int, float)):
         return str(value)
-    return "-" if math.isnan(value) else f"{value:.3g}"
+    return "-" if math.isnan(value) else numeral(value)
 
 
 def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.1f}"
+    return "-" if math.isnan(share) else percent(share)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from actdiag.numerals import numeral
-from actdiag.panels import Panel
+from actdiag.panels import Panel, axis_words, shared_axis, span
 from actdiag.profiles import Curve, Profile
 from actdiag.svg import Line, LogAxis, line_chart, outline
 
@@ -63,9 +63,20 @@ def chart(name: str, heading: str, profile: Profile) -> Chart:
     return Chart(heading, Markup(drawing), tuple(keys))
 
 
-def smalls(prefix: str, panels: list[Panel], shared: bool) -> list[Small]:
-    """Return the small histograms; each says its own axis unless all share one."""
-    return [
+@dataclass(frozen=True)
+class Histograms:
+    """A set of small histograms: a heading, their CSS class, and what axis they have, in words."""
+
+    heading: str
+    style: str
+    axis: str
+    panels: tuple[Small, ...]
+
+
+def histograms(prefix: str, heading: str, style: str, panels: list[Panel]) -> Histograms:
+    """Return a set of small histograms; each says its own axis unless all share one."""
+    shared = shared_axis(panels)
+    drawn = tuple(
         Small(
             panel.layer,
             f"{prefix}{place}",
@@ -74,12 +85,8 @@ def smalls(prefix: str, panels: list[Panel], shared: bool) -> list[Small]:
             ", ".join(panel.notes),
         )
         for place, panel in enumerate(panels)
-    ]
-
-
-def span(panel: Panel) -> str:
-    """Spell the ends of a panel's axis."""
-    return f"{numeral(panel.low, 2)} to {numeral(panel.high, 2)}"
+    )
+    return Histograms(heading, style, axis_words(panels), drawn)
 
 
 def _style(curve: Curve) -> str:

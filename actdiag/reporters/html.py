@@ -7,19 +7,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from actdiag import profiles
 from actdiag.errors import ActdiagError
 from actdiag.initialisers import initialiser
 from actdiag.numerals import interval, numeral, percent
-from actdiag.panels import activation_panels, gradient_panels, shared_axis
+from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
+from actdiag.reporters.figures import BOX, chart, histograms
 from actdiag.types import VERDICTS, Diagnosis, Finding, RunSpec, Severity, spec_fields
 
 _MEANINGS = {
-    "healthy": "Signal and gradient reach every layer: nothing found that would stop this network from training.",
+    "healthy": "Signal and gradient reach every layer: nothing found keeps this network from learning.",
     "trains worse than it could": "This network learns, but something at its start holds it back.",
-    "does not train": "Plain gradient descent will leave this network near chance, at any learning rate.",
+    "does not train": "Plain gradient descent will leave this network near chance at any usual learning rate.",
     "nothing to judge": "No run was judged.",
 }
 _TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
@@ -144,20 +147,10 @@ def _command(spec: Mapping[str, Any] | None) -> str:
 
 
 def _figures(recording: Recording, run: str) -> dict[str, Any]:
-    from actdiag.reporters.figures import BOX, chart, smalls, span
-
-    activations, gradients = activation_panels(recording, run), gradient_panels(recording, run)
-    sets = []
-    for prefix, heading, style, panels in (
-        ("a", "Activations", "rms", activations),
-        ("g", "Gradients of the preactivations", "gradient", gradients),
-    ):
-        shared = shared_axis(panels)
-        drawn = next((panel for panel in panels if panel.heights.size), None)
-        axis = "" if drawn is None else f"all from {span(drawn)}" if shared else "each on its own axis"
-        sets.append(
-            {"heading": heading, "style": style, "axis": axis, "panels": smalls(prefix, panels, shared)}
-        )
+    sets = [
+        histograms("a", "Activations", "rms", activation_panels(recording, run)),
+        histograms("g", "Gradients of the preactivations", "gradient", gradient_panels(recording, run)),
+    ]
     return {
         "box": BOX,
         "sets": sets,
@@ -165,7 +158,7 @@ def _figures(recording: Recording, run: str) -> dict[str, Any]:
             chart("forward", "Activation", profiles.forward_profile(recording, run)),
             chart("backward", "Norm of a sample's gradient", profiles.backward_profile(recording, run)),
         ],
-        "minis": {panel.layer: panel.name for panel in sets[0]["panels"] if panel.path},
+        "minis": {panel.layer: panel.name for panel in sets[0].panels if panel.path},
     }
 
 
@@ -177,7 +170,7 @@ def _table(recording: Recording, run: str) -> dict[str, Any]:
         {
             "layer": int(row["layer"]),
             "module": row["module"] or "input",
-            "cells": [_cell(row[column.name], column.share) for column in columns],
+            "cells": [_cell(row, column) for column in columns],
         }
         for _, row in table.iterrows()
     ]
@@ -185,7 +178,10 @@ def _table(recording: Recording, run: str) -> dict[str, Any]:
     return {"columns": columns, "layers": rows, "undefined": ", ".join(undefined)}
 
 
-def _cell(value: float, share: bool) -> str:
+def _cell(row: pd.Series, column: Column) -> str:
+    value = float(row[column.name])
     if math.isnan(value):
         return ""
-    return percent(value) if share else numeral(value)
+    if column.name == "dead_units":
+        return f"{value:.0f} of {row['units']:.0f}"
+    return percent(value) if column.share else numeral(value, padded=True)

@@ -15,7 +15,7 @@ from actdiag.recording import Recording
 from actdiag.registry import Registry
 from actdiag.types import Finding, Severity
 
-RULES: Registry[type["Rule"]] = Registry("rule")
+RULES: Registry[type[Rule]] = Registry("rule")
 
 
 class NotJudged(Exception):  # noqa: N818 - control flow, not an error
@@ -37,7 +37,8 @@ class Run:
     @property
     def rows(self) -> pd.DataFrame:
         """Return the measured rows."""
-        return self.recording.rows[self.recording.rows["source"] == "measured"]
+        rows = self.recording.rows
+        return rows.loc[rows["source"] == "measured"]
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -54,9 +55,8 @@ class Run:
     def hidden(self) -> pd.DataFrame:
         """Return the products that an activation follows, by layer: the hidden layers of the chain."""
         modules = self.recording.modules
-        return modules[(modules["kind"] == "product") & (modules["activation_after"] != "")].sort_values(
-            "layer"
-        )
+        followed = (modules["kind"] == "product") & (modules["activation_after"] != "")
+        return modules[followed].sort_values("layer")
 
     def at(self, tensor: str) -> pd.DataFrame:
         """Return the first step's rows of one tensor kind, by layer, whatever their module."""
@@ -80,6 +80,45 @@ class Run:
         if rows.empty:
             raise NotJudged(f"no {tensor} was recorded")
         return rows.drop_duplicates("layer")
+
+    def signal(self) -> pd.DataFrame:
+        """Return, per hidden layer, what it passes on: past a norm or a sum, before dropout.
+
+        Dropout is left out because its mask makes samples differ that the network cannot tell apart.
+
+        Raises:
+            NotJudged: there is no hidden layer, or no activation was recorded.
+        """
+        layers = self.hidden_at("activation")["layer"]
+        modules = self.recording.modules
+        masks = modules.loc[modules["kind"] == "dropout", "name"]
+        rows = pd.concat([self.at("activation"), self.at("output")]).sort_index()
+        rows = rows[rows["layer"].isin(layers) & ~rows["module"].isin(masks)]
+        return rows.drop_duplicates("layer", keep="last").sort_values("layer")
+
+
+def finite(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows.
+
+    Raises:
+        NotJudged: one of them holds NaN or Inf, or no number at all.
+    """
+    broken = rows[(rows["nan_count"] + rows["inf_count"] > 0) | rows["rms"].isna()]
+    if not broken.empty:
+        first = broken.iloc[0]
+        raise NotJudged(f"the {first['tensor']} of layer {first['layer']} is not finite (see AD901)")
+    return rows
+
+
+def two_layers(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows.
+
+    Raises:
+        NotJudged: there are fewer than two, so that no ratio between layers exists.
+    """
+    if len(rows) < 2:
+        raise NotJudged("a ratio between layers needs two hidden layers, and there is one")
+    return rows
 
 
 def sample_norm(rows: pd.DataFrame) -> pd.Series:
@@ -118,6 +157,13 @@ class Rule(ABC):
         modules = tuple(dict.fromkeys(str(name) for name in rows["module"]))
         plain = {key: value.item() if hasattr(value, "item") else value for key, value in evidence.items()}
         return Finding(self.code, self.name, severity, run.name, layers, modules, message, plain, remedy)
+
+    def against(self, name: str) -> dict[str, float | str]:
+        """Return the threshold `name` as evidence, and where it comes from: its source, or the user."""
+        value: float = getattr(self, name)
+        default = next(item.default for item in fields(self) if item.name == name)
+        source = self.source_of(name) if value == default else f"set by the user: {self.code}.{name}"
+        return {"threshold": value, "threshold_source": source}
 
     @classmethod
     def source_of(cls, name: str) -> str:

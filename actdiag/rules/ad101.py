@@ -1,0 +1,85 @@
+"""AD101: the gradient vanishes on its way down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from actdiag.rules.base import (
+    NotJudged,
+    Rule,
+    Run,
+    finite,
+    register,
+    sample_norm,
+    threshold,
+    times,
+    two_layers,
+)
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+
+@register
+@dataclass(frozen=True)
+class VanishingGradient(Rule):
+    """Find a gradient that shrinks from the last hidden layer down to the first.
+
+    What it measures:
+        The norm of dLoss/dPreactivation per sample, sqrt(mean_i ||delta_i||^2), of each hidden layer over
+        that of the last one. A ratio has no unit: scaling the loss changes nothing.
+
+    Why it matters:
+        Back-propagation multiplies the gradient by W^T and phi' in every layer. Where that product is
+        below 1 on average, the first layers receive exponentially little: they stay random while the
+        last ones learn, and no single learning rate suits both ends.
+
+    What to do:
+        Give the weights the variance the activation needs (He for relu, Xavier for tanh), replace an
+        activation whose derivative is small everywhere (sigmoid), or add normalisation or residual
+        connections, or take fewer layers.
+
+    References:
+        Hochreiter 1991; Glorot & Bengio 2010, section 4; He et al. 2015, section 2.2: with Xavier's
+        variance a ReLU network of 22 layers (ratio 2^-10.5 = 7e-4) still converges, one of 30 layers
+        (2^-14.5 = 4e-5) stalls.
+    """
+
+    code: ClassVar[str] = "AD101"
+    name: ClassVar[str] = "vanishing-gradient"
+    title: ClassVar[str] = "the gradient shrinks on its way to the first layers"
+    bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act sigmoid --init xavier"
+    good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
+
+    floor: float = threshold(0.1, "one decade, the step between neighbouring learning rates of the protocol")
+    error: float = threshold(
+        1e-3,
+        "three decades, all learning rates of the protocol (1e-3 to 1); He et al. 2015: a ReLU network with "
+        "Xavier's variance converges at 7e-4 given many epochs and stalls at 4e-5",
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare each hidden layer's gradient with the last one's."""
+        rows = two_layers(finite(run.hidden_at("preactivation_grad")))
+        norms = sample_norm(rows)
+        if (norms == 0).any():
+            raise NotJudged("a hidden gradient is exactly zero (see AD103)")
+        ratios = norms / norms.iloc[-1]
+        smallest = float(ratios.min())
+        if smallest >= self.floor:
+            return
+        severe = smallest < self.error
+        low, last = int(rows.loc[ratios.idxmin(), "layer"]), int(rows["layer"].iloc[-1])
+        found = rows[ratios < self.floor]
+        yield self.finding(
+            run,
+            Severity.ERROR if severe else Severity.WARNING,
+            found,
+            f"The gradient's norm shrinks {times(1 / smallest)} from layer {last} down to layer {low}, "
+            f"a factor of {smallest ** (1 / (last - low)):.2g} per layer.",
+            even_out(run, found),
+            measured=smallest,
+            expected=1.0,
+            **self.against("error" if severe else "floor"),
+        )

@@ -1,0 +1,85 @@
+"""AD102: the gradient explodes on its way down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from actdiag.rules.base import (
+    NotJudged,
+    Rule,
+    Run,
+    finite,
+    register,
+    sample_norm,
+    threshold,
+    times,
+    two_layers,
+)
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+
+@register
+@dataclass(frozen=True)
+class ExplodingGradient(Rule):
+    """Find a gradient that grows from the last hidden layer down to the first.
+
+    What it measures:
+        The norm of dLoss/dPreactivation per sample, sqrt(mean_i ||delta_i||^2), of each hidden layer over
+        that of the last one.
+
+    Why it matters:
+        A gradient that grows backwards means that a small change in an early layer changes the output
+        exponentially more: the learning rate the last layers need throws the first ones about. With a
+        bounded activation the last layers still learn from what has become random features, which is why
+        this alone is a warning. It is an error once the growth exceeds the precision of float32: then the
+        rounding error of the first layer reaches the size of the signal. A signal that explodes forward as
+        well is AD202's.
+
+    What to do:
+        Make the weights smaller: the variance the activation needs (He for relu, Xavier for tanh), or
+        normalise.
+
+    References:
+        Bengio, Simard & Frasconi 1994; Glorot & Bengio 2010; Schoenholz et al. 2017 (the chaotic phase).
+    """
+
+    code: ClassVar[str] = "AD102"
+    name: ClassVar[str] = "exploding-gradient"
+    title: ClassVar[str] = "the gradient grows on its way to the first layers"
+    bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init normal:1"
+    good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
+
+    ceiling: float = threshold(
+        10.0, "one decade, the step between neighbouring learning rates of the protocol"
+    )
+    error: float = threshold(
+        2.0**23, "1 / the precision of float32: rounding errors grow to the size of the signal"
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare each hidden layer's gradient with the last one's."""
+        rows = two_layers(finite(run.hidden_at("preactivation_grad")))
+        norms = sample_norm(rows)
+        if norms.iloc[-1] == 0:
+            raise NotJudged("the gradient of the last hidden layer is exactly zero (see AD103)")
+        ratios = norms / norms.iloc[-1]
+        largest = float(ratios.max())
+        if largest <= self.ceiling:
+            return
+        severe = largest > self.error
+        low, last = int(rows.loc[ratios.idxmax(), "layer"]), int(rows["layer"].iloc[-1])
+        found = rows[ratios > self.ceiling]
+        yield self.finding(
+            run,
+            Severity.ERROR if severe else Severity.WARNING,
+            found,
+            f"The gradient's norm grows {times(largest)} from layer {last} down to layer {low}, "
+            f"a factor of {largest ** (1 / (last - low)):.2g} per layer.",
+            even_out(run, found),
+            measured=largest,
+            expected=1.0,
+            **self.against("error" if severe else "ceiling"),
+        )

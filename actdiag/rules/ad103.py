@@ -1,0 +1,107 @@
+"""AD103: a layer's gradient is exactly zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from actdiag.rules.base import Rule, Run, finite, register
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+
+@register
+@dataclass(frozen=True)
+class ZeroGradient(Rule):
+    """Find hidden layers that receive no gradient at all, though they ask for one.
+
+    What it measures:
+        Whether every element of dLoss/dPreactivation is exactly 0 in a hidden layer. Vanishing (AD101) is
+        another word: a small gradient still has a direction.
+
+    Why it matters:
+        Such a layer never moves. The causes differ: an activation without derivative (step), weights that
+        are all zero, a layer whose units are all dead or saturated, or a gradient below the smallest
+        number of its format. One case is harmless: a head (or the end of a residual branch) that starts at
+        zero while what lies before it does not. It moves in the first step, and then lets gradient through;
+        that is reported as info.
+
+    What to do:
+        Remove the cause the finding names.
+
+    References:
+        Zhang, Dauphin & Ma 2019 (zero-initialised heads and branches); Micikevicius et al. 2018 (underflow).
+    """
+
+    code: ClassVar[str] = "AD103"
+    name: ClassVar[str] = "zero-gradient"
+    title: ClassVar[str] = "hidden layers receive a gradient of exactly zero"
+    bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act step --init he"
+    good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
+    calibrated: ClassVar[bool] = False
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Look for rows of zeros, and for what made them."""
+        rows = finite(run.hidden_at("preactivation_grad"))
+        zero = rows[rows["rms"] == 0]
+        if zero.empty:
+            return
+        gate = _opening_gate(run, zero)
+        cause, remedy = (gate, "Nothing: look again after the first step.") if gate else _cause(run, zero)
+        yield self.finding(
+            run,
+            Severity.INFO if gate else Severity.ERROR if _blocks_the_way(rows) else Severity.WARNING,
+            zero,
+            f"The gradient is exactly zero in {len(zero)} of {len(rows)} hidden layers: {cause}.",
+            remedy,
+            measured=0.0,
+            expected="> 0",
+            threshold=0.0,
+            threshold_source="exact: a gradient of zero moves nothing",
+        )
+
+
+def _blocks_the_way(rows: pd.DataFrame) -> bool:
+    """Return whether the zeros reach down to the first layer, so that nothing goes round them."""
+    return bool(rows["rms"].iloc[0] == 0)
+
+
+def _opening_gate(run: Run, zero: pd.DataFrame) -> str:
+    """Name the zero weights that alone stop the gradient and that move in the first step; "" if none."""
+    weights, moves = (
+        run.at(kind).drop_duplicates("module").set_index("module")["rms"]
+        for kind in ("weight", "weight_grad")
+    )
+    closed = set(weights[weights == 0].index)
+    if not closed or closed & set(zero["module"]) or not all(moves.get(name, 0.0) > 0 for name in closed):
+        return ""
+    return f"the weights of {', '.join(sorted(closed))} start at zero and open in the first step"
+
+
+def _cause(run: Run, zero: pd.DataFrame) -> tuple[str, str]:
+    """Return the reason in words and the remedy, by what is known of the highest layer concerned."""
+    top = int(zero["layer"].max())
+    hidden = run.hidden
+    if "step" in set(hidden.loc[hidden["layer"] >= top, "activation_after"]):
+        return "the derivative of step is 0 wherever it exists", even_out(run, zero)
+    weights = run.at("weight")
+    closed = weights[(weights["rms"] == 0) & (weights["layer"] >= top)]
+    if not closed.empty:
+        names = ", ".join(closed["module"].iloc[:4])
+        return f"all weights of {names} are zero", _random_weights(run, closed)
+    activations = run.at("activation")
+    at_top = activations[activations["layer"] == top]
+    if (at_top["dead_units"] == at_top["units"]).any():
+        return f"every unit of layer {top} is dead", even_out(run, zero)
+    if (at_top["saturated_fraction"] == 1).any():
+        return f"every unit of layer {top} is saturated", even_out(run, zero)
+    return "it underflowed, falling below the smallest number of its format", even_out(run, zero)
+
+
+def _random_weights(run: Run, closed: pd.DataFrame) -> str:
+    if run.spec is None:
+        return f"Initialise {', '.join(closed['module'].iloc[:4])} at random."
+    return even_out(run, closed)

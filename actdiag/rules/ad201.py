@@ -1,0 +1,74 @@
+"""AD201: the signal vanishes on its way up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times, two_layers
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+
+@register
+@dataclass(frozen=True)
+class VanishingActivation(Rule):
+    """Find a signal that shrinks from the first hidden layer to the last.
+
+    What it measures:
+        The rms of what the last hidden layer passes on (past a norm or a residual sum) over that of the
+        first one.
+
+    Why it matters:
+        Where W and phi shrink the signal in every layer, the output no longer depends on the input, and
+        the weight gradients, products of signal and gradient, shrink as well. Biases do not help: they
+        carry no information about the sample.
+
+    What to do:
+        Make the weights larger: the variance the activation needs (He for relu, Xavier for tanh), or
+        normalise.
+
+    References:
+        LeCun et al. 1998, section 4.6; Glorot & Bengio 2010; He et al. 2015, eq. 9 and 10.
+    """
+
+    code: ClassVar[str] = "AD201"
+    name: ClassVar[str] = "vanishing-activation"
+    title: ClassVar[str] = "the signal shrinks from layer to layer"
+    bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init normal:0.01"
+    good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
+
+    floor: float = threshold(0.1, "one decade, the step between neighbouring learning rates of the protocol")
+    error: float = threshold(
+        1e-3,
+        "three decades, all learning rates of the protocol (1e-3 to 1); He et al. 2015: a ReLU network with "
+        "Xavier's variance converges at 7e-4 given many epochs and stalls at 4e-5",
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare the last hidden layer's signal with the first one's."""
+        rows = two_layers(finite(run.signal()))
+        sizes = rows["rms"]
+        if sizes.iloc[0] == 0:
+            raise NotJudged("the signal of the first hidden layer is exactly zero")
+        ratios = sizes / sizes.iloc[0]
+        ratio = float(ratios.iloc[-1])
+        if ratio >= self.floor:
+            return
+        shrunk = times(1 / ratio if ratio else math.inf)
+        severe = ratio < self.error
+        first, last = int(rows["layer"].iloc[0]), int(rows["layer"].iloc[-1])
+        found = rows[ratios < self.floor]
+        yield self.finding(
+            run,
+            Severity.ERROR if severe else Severity.WARNING,
+            found,
+            f"The signal's rms shrinks {shrunk} from layer {first} up to layer {last}, a "
+            f"factor of {ratio ** (1 / (last - first)):.2g} per layer.",
+            even_out(run, found),
+            measured=ratio,
+            expected=1.0,
+            **self.against("error" if severe else "floor"),
+        )

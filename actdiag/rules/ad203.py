@@ -1,0 +1,137 @@
+"""AD203: more units are dead than chance explains."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
+from actdiag.rules.remedies import even_out
+from actdiag.theory import dead_share
+from actdiag.types import Finding, Severity
+
+
+@register
+@dataclass(frozen=True)
+class DeadUnit(Rule):
+    """Find layers in which more units are dead than random weights explain.
+
+    What it measures:
+        The share of units whose activation is <= 0 on every sample, for activations that are flat there
+        (relu, step). It is compared with what weights of mean zero can give: a unit that is dead on all
+        samples is dead on any two, and two samples with correlation c are both below zero with probability
+        1/4 + arcsin(c) / (2 pi). Some pair has a correlation of at most the mean one, so that no data can
+        exceed this bound but by chance. What equally correlated samples would give is shown as expected.
+
+    Why it matters:
+        A dead unit passes neither signal nor gradient and does not come back by itself. Some are normal: a
+        He/ReLU network of 30 layers has 40% of them at its end, and trains. More than the bound means that
+        something pushes the preactivations below zero: a bias, weights with a negative mean, or a step of
+        training that was too large. A layer that is dead as a whole stops everything.
+
+    What to do:
+        Start biases at 0 and weights with mean 0, lower the learning rate, or use leaky_relu.
+
+    References:
+        Maas, Hannun & Ng 2013; Lu, Shin, Su & Karniadakis 2020; Sheppard 1899 (the orthant probability).
+    """
+
+    code: ClassVar[str] = "AD203"
+    name: ClassVar[str] = "dead-unit"
+    title: ClassVar[str] = "more units are dead than random weights explain"
+    bad: ClassVar[str] = "actdiag scan --depth 4 --width 64 --act relu --init he --bias -2"
+    good: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init he"
+
+    spread: float = threshold(
+        4.0, "standard deviations of a binomial count: chance is below 1 in 30,000 a layer"
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare each hidden layer's dead share with the bound for its preactivations."""
+        rows = finite(run.hidden_at("activation"))
+        rows = rows[rows["dead_units"].notna()]
+        if rows.empty:
+            raise NotJudged("a unit can only be dead where the activation is flat on one side (relu, step)")
+        if rows["samples"].min() < 2:
+            raise NotJudged("whether a unit is dead takes two samples to tell")
+        shares = rows["dead_units"] / rows["units"]
+        correlations = rows["layer"].map(_correlations(run))
+        limits = pd.Series(
+            [self._limit(c, n) for c, n in zip(correlations, rows["units"], strict=True)], index=rows.index
+        )
+        if (shares == 1).any():
+            yield self._whole_layers(run, rows[shares == 1])
+        elif (shares > limits).any():
+            worst = int((shares - limits).argmax())
+            found = rows[shares > limits]
+            yield self._many(
+                run, found, rows.iloc[worst], float(limits.iloc[worst]), correlations.iloc[worst]
+            )
+
+    def _limit(self, correlation: float, units: int) -> float:
+        """Return the bound, plus its chance spread over `units` independent units."""
+        bound = pair_bound(correlation)
+        return bound + self.spread * math.sqrt(bound * (1.0 - bound) / units)
+
+    def _whole_layers(self, run: Run, dead: pd.DataFrame) -> Finding:
+        first = dead.iloc[0]
+        bypassed = run.spec is not None and bool(run.spec["residual"])
+        way_round = "; only the residual path still carries signal" if bypassed else ""
+        return self.finding(
+            run,
+            Severity.WARNING if bypassed else Severity.ERROR,
+            dead,
+            f"Every unit of layer {first['layer']} is dead on all {first['samples']} samples{way_round}.",
+            _remedy(run, dead),
+            measured=1.0,
+            expected=0.5,
+            threshold=1.0,
+            threshold_source="exact: a layer without a living unit passes nothing",
+        )
+
+    def _many(
+        self, run: Run, found: pd.DataFrame, row: pd.Series, limit: float, correlation: float
+    ) -> Finding:
+        share = float(row["dead_units"] / row["units"])
+        return self.finding(
+            run,
+            Severity.WARNING,
+            found,
+            f"{share:.0%} of the units of layer {row['layer']} are dead on all {row['samples']} samples, and "
+            f"random weights of mean zero give at most {limit:.0%}.",
+            _remedy(run, found),
+            measured=share,
+            expected=dead_share(correlation, int(row["samples"])),
+            threshold=limit,
+            threshold_source=f"1/4 + arcsin(c) / (2 pi) at c = {correlation:.3g}, and {self.spread:g} "
+            f"{self.against('spread')['threshold_source']}",
+        )
+
+
+def pair_bound(correlation: float) -> float:
+    """Return P[z_1 <= 0 and z_2 <= 0] for jointly normal z of mean zero: Sheppard's formula.
+
+    >>> pair_bound(0.0), pair_bound(1.0)
+    (0.25, 0.5)
+    """
+    return 0.25 + math.asin(min(max(correlation, -1.0), 1.0)) / (2.0 * math.pi)
+
+
+def _correlations(run: Run) -> dict[int, float]:
+    """Return the correlation of what enters each layer's activation; 1 where it is not defined."""
+    rows = run.at("preactivation").drop_duplicates("layer", keep="last")
+    return dict(zip(rows["layer"], rows["correlation"].fillna(1.0), strict=True))
+
+
+def _remedy(run: Run, rows: pd.DataFrame) -> str:
+    if run.spec is None:
+        return "Start biases at 0 and weights with mean 0, lower the learning rate, or use a leaky ReLU."
+    if run.spec["bias"]:
+        return f"Use --bias 0: {run.spec['bias']:g} shifts the preactivations. Or take --act leaky_relu."
+    if str(run.spec["act"]) == "step":
+        return even_out(run, rows)
+    return f"{even_out(run, rows)} Or take --act leaky_relu, which cannot die."

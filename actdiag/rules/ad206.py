@@ -1,0 +1,83 @@
+"""AD206: samples can no longer be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+
+@register
+@dataclass(frozen=True)
+class CollapsedSignal(Rule):
+    """Find a signal that is the same for every sample.
+
+    What it measures:
+        std_across / rms of what the last hidden layer passes on: the part of the signal that differs
+        between samples, sqrt(1 - c) for samples of correlation c. The pooled std does not show it: units
+        may differ from each other and still not react to the input.
+
+    Why it matters:
+        The part all samples share dominates the curvature and so bounds the learning rate; the part that
+        tells them apart then takes (rms / std_across)^2 steps to be learnt. In a network deeper than about
+        six correlation depths nothing of it is left.
+
+    What to do:
+        Replace an activation whose output has a large mean (sigmoid, softplus), take fewer layers, or add
+        normalisation over the batch or residual connections.
+
+    References:
+        Schoenholz et al. 2017, section 5: networks train up to 6 correlation depths, 1 - c = e^-6, so
+        sqrt(1 - c) = e^-3 = 0.05. LeCun, Kanter & Solla 1991 (the mean's eigenvalue).
+    """
+
+    code: ClassVar[str] = "AD206"
+    name: ClassVar[str] = "collapsed-signal"
+    title: ClassVar[str] = "the last hidden layer gives every sample the same signal"
+    bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act sigmoid --init xavier"
+    good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
+
+    floor: float = threshold(
+        0.05, "e^-3: Schoenholz et al. 2017, 6 correlation depths; 1 / sqrt(400), the steps of the protocol"
+    )
+    error: float = threshold(
+        0.005, "a tenth of the floor: telling samples apart takes a hundred times the protocol's 400 steps"
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare the part that differs between samples with the whole."""
+        rows = finite(run.signal())
+        if rows["rms"].iloc[-1] == 0:
+            raise NotJudged("the signal of the last hidden layer is exactly zero")
+        parts = rows.apply(differing_part, axis=1)
+        part = float(parts.iloc[-1])
+        if part != part:
+            raise NotJudged("whether samples can be told apart takes two samples to say")
+        if part >= self.floor:
+            return
+        severe = part < self.error
+        found = rows[(parts < self.floor).to_numpy()]
+        yield self.finding(
+            run,
+            Severity.ERROR if severe else Severity.WARNING,
+            found,
+            f"Samples can no longer be told apart in layer {rows['layer'].iloc[-1]}: std_across is {part:.2g} "
+            "of the signal's rms.",
+            even_out(run, found),
+            measured=part,
+            expected=f">= {self.floor:g}",
+            **self.against("error" if severe else "floor"),
+        )
+
+
+def differing_part(row: pd.Series) -> float:
+    """Return std_across / rms; with positions, both are taken of each sample's mean over positions."""
+    if row["positions"] > 1:
+        return float(max(1.0 - row["correlation"], 0.0) ** 0.5)
+    return float(row["std_across"] / row["rms"]) if row["rms"] else float("nan")

@@ -1,0 +1,94 @@
+"""AD301: all units of a layer are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from actdiag.recording import UNIT_FIELDS
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+COMPARED = [UNIT_FIELDS.index(name) for name in ("mean", "std", "max", "min")]
+
+
+@register
+@dataclass(frozen=True)
+class SymmetricUnits(Rule):
+    """Find layers whose units all compute the same and learn the same.
+
+    What it measures:
+        Whether mean, std, max and min over the samples agree between all units of a hidden layer, both of
+        the preactivation and of its gradient. Units that differ in either come apart in the first step.
+
+    Why it matters:
+        Units with equal incoming and outgoing weights get equal gradients and stay equal for ever: the
+        layer is worth one unit, however wide it is. Weights of one constant, zero included, do this to the
+        whole network.
+
+    What to do:
+        Draw the weights at random. Biases may start at zero.
+
+    References:
+        Rumelhart, Hinton & Williams 1986; Goodfellow, Bengio & Courville 2016, section 8.4.
+    """
+
+    code: ClassVar[str] = "AD301"
+    name: ClassVar[str] = "symmetric-units"
+    title: ClassVar[str] = "all units of a layer compute and learn the same"
+    bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init constant:0.1"
+    good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
+    calibrated: ClassVar[bool] = False
+
+    tolerance: float = threshold(1e-5, "about 100 roundings of float32: equal sums in another order")
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare the units of each hidden layer with each other, forward and backward."""
+        forward, backward = (
+            finite(run.hidden_at(tensor)) for tensor in ("preactivation", "preactivation_grad")
+        )
+        judged = forward[(forward["units"] > 1) & forward["layer"].isin(backward["layer"])]
+        if judged.empty:
+            raise NotJudged("no hidden layer has two units to compare")
+        same = {tensor: self._symmetric(run, rows) for tensor, rows in (("z", judged), ("dz", backward))}
+        found = judged[judged["layer"].isin(same["z"] & same["dz"])]
+        if found.empty:
+            return
+        every = len(found) == len(judged)
+        yield self.finding(
+            run,
+            Severity.ERROR if every else Severity.WARNING,
+            found,
+            f"All units are equal in {len(found)} of {len(judged)} hidden layers, forward and backward: each "
+            "such layer is worth one unit, and training keeps it so.",
+            _remedy(run, found),
+            measured=len(found),
+            expected=0,
+            **self.against("tolerance"),
+        )
+
+    def _symmetric(self, run: Run, rows: pd.DataFrame) -> set[int]:
+        """Return the layers whose units agree."""
+        units = run.recording.units
+        missing = [int(layer) for index, layer in rows["layer"].items() if index not in units]
+        if missing:
+            raise NotJudged(f"the recording keeps no numbers per unit for layer {missing[0]}")
+        return {int(layer) for index, layer in rows["layer"].items() if self._agree(units[int(str(index))])}
+
+    def _agree(self, state: NDArray[np.float64]) -> bool:
+        """Return whether all units (columns) are equal, relative to the largest value in the layer."""
+        compared = state[COMPARED]
+        spread = np.ptp(compared, axis=1).max()
+        return bool(spread <= self.tolerance * np.abs(compared).max())
+
+
+def _remedy(run: Run, rows: pd.DataFrame) -> str:
+    if run.spec is None:
+        return f"Draw the weights of {', '.join(rows['module'].iloc[:4])} at random."
+    return even_out(run, rows)

@@ -1,0 +1,90 @@
+"""What to do, in terms of the run: its own flags where it is the tool's network, its modules elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from actdiag.activations import Activation, activation
+from actdiag.initialisers import initialiser
+from actdiag.rules.base import Run
+
+REASONS = {
+    "step": "its derivative is 0 wherever it exists, so no gradient passes it",
+    "sigmoid": "its derivative is at most 1/4, so every layer shrinks the gradient and the differences "
+    "between samples",
+    "softplus": "its output is never negative, so its mean grows until all samples look alike",
+}
+"""Why no initialiser suits an activation, by the activation's name."""
+SAME_VARIANCE = 1.1
+"""Two variances within this factor are the same recipe: gains are quoted to two digits."""
+
+
+def even_out(run: Run, rows: pd.DataFrame) -> str:
+    """Return what keeps signal and gradient at one size from layer to layer."""
+    if run.spec is None:
+        return (
+            f"{initialise_modules(run, rows)} Where they are so already, put a norm before each activation, "
+            "or add residual connections."
+        )
+    return _replace_activation(run.spec) or match_init(run.spec) or _restructure(run.spec)
+
+
+def match_init(spec: Mapping[str, Any]) -> str:
+    """Return how to give the weights the variance their activation needs; "" where they have it."""
+    act = activation(str(spec["act"]))
+    if act.partner is None:
+        return ""
+    width = int(spec["width"])
+    chosen, partner = initialiser(str(spec["init"])), initialiser(act.partner)
+    has, needs = chosen.variance(width, width, spec.get("gain")), partner.variance(width, width)
+    same = needs / SAME_VARIANCE < has < needs * SAME_VARIANCE
+    if chosen.distribution != "constant" and (same or has != has):
+        return ""
+    return (
+        f"Use --init {act.partner}: {act.name} needs Var[w] = {needs:.2g} at width {width} "
+        f"({partner.source}), {spec['init']} gives {has:.2g}."
+    )
+
+
+def initialise_modules(run: Run, rows: pd.DataFrame) -> str:
+    """Return which modules of a model of the user's own to initialise, and how."""
+    modules = run.hidden
+    modules = modules[modules["layer"].isin(rows["layer"])]
+    pairs = list(zip(modules["name"], modules["activation_after"], strict=True))
+    shown = ", ".join(f"{name} ({_recipe(act)})" for name, act in pairs[:4])
+    more = f" and {len(pairs) - 4} more" if len(pairs) > 4 else ""
+    return f"Initialise {shown}{more}."
+
+
+def _recipe(name: str) -> str:
+    partner = activation(name).partner
+    return f"{name}: {partner}" if partner else f"replace {name}: {_reason(name)}"
+
+
+def _reason(name: str) -> str:
+    return REASONS.get(name, "no initializer is made for it")
+
+
+def _replace_activation(spec: Mapping[str, Any]) -> str:
+    act: Activation = activation(str(spec["act"]))
+    if act.partner is not None:
+        return ""
+    return (
+        f"Replace {act.name}: {_reason(act.name)}. "
+        "Take --act tanh --init xavier, or --act relu --init he_normal."
+    )
+
+
+def _restructure(spec: Mapping[str, Any]) -> str:
+    """Return what is left where the initialiser is right: the network itself."""
+    fewer = f"fewer layers (--depth {max(int(spec['depth']) // 2, 1)})"
+    if spec["norm"] != "none":
+        change = fewer if spec["residual"] else f"--residual, or {fewer}"
+    elif spec["residual"]:
+        change = f"--norm batch, because each residual sum adds to the signal; or {fewer}"
+    else:
+        change = f"--norm batch, --residual, or {fewer}"
+    return f"{spec['init']} already matches {spec['act']}: use {change}."
