@@ -73,7 +73,9 @@ def axis_words(panels: Sequence[Panel]) -> str:
     drawn = next((panel for panel in panels if panel.heights.size), None)
     if drawn is None:
         return ""
-    return f"all on {span(drawn)}" if shared_axis(panels) else "each on its own axis"
+    if not shared_axis(panels):
+        return "each on its own axis"
+    return f"all from {numeral(drawn.low, 2)} to {numeral(drawn.high, 2)}"
 
 
 def shared_axis(panels: Sequence[Panel]) -> bool:

@@ -35,7 +35,7 @@ def distributions(recording: Recording, run: str) -> Figure:
         ("gradients of the preactivations", gradient_panels(recording, run), VERMILION),
     ]
     columns = min(COLUMNS, max(len(panels) for _, panels, _ in blocks) or 1)
-    rows = [max(1, math.ceil(len(panels) / columns)) for _, panels, _ in blocks]
+    rows = [math.ceil(len(panels) / columns) for _, panels, _ in blocks]
     width = max(columns * _PANEL[0] + 0.3, 6.0)
     height = 0.45 + sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
     with _style():
@@ -134,13 +134,7 @@ def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
     for curve in part.curves:
         same = next((i for i, other in enumerate(measured) if curve.label.startswith(other.label)), 0)
         _curve(axes, curve, colours[same % len(colours)], axis)
-    points = [point for curve in part.curves for point in zip(curve.layers, curve.values, strict=True)]
-    for name, level in part.limits(10.0**axis.low, 10.0**axis.high):
-        axes.axhline(level, color=MUTED, lw=0.8, ls=":")
-        x, align = (1.0, "right") if clear_end(points, level) else (0.01, "left")
-        axes.text(
-            x, level, name, size=7, color=MUTED, ha=align, va="bottom", transform=axes.get_yaxis_transform()
-        )
+    _limits(axes, part, axis)
     if any(curve.drawable.size for curve in part.curves):
         axes.legend(frameon=False, fontsize=8, loc="best")
     else:
@@ -149,6 +143,19 @@ def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
     first, last = (int(layers.min()), int(layers.max())) if layers.size else (0, 1)
     axes.set_xlim(first - 0.5, last + 0.5)
     axes.set_xticks(ticks(first, last, 11))
+
+
+def _limits(axes: Axes, part: Profile, axis: LogAxis) -> None:
+    """Draw the number formats' limits, each name where the curves are not, below where another is close."""
+    points = [point for curve in part.curves for point in zip(curve.layers, curve.values, strict=True)]
+    above = 2.0
+    for name, level in part.limits(10.0**axis.low, 10.0**axis.high):
+        place = axis.share(level)
+        x, align = (1.0, "right") if clear_end(points, level) else (0.01, "left")
+        side = "top" if above - place < 0.12 else "bottom"
+        axes.axhline(level, color=MUTED, lw=0.8, ls=":")
+        axes.text(x, place, name, size=7, color=MUTED, ha=align, va=side, transform=axes.transAxes)
+        above = place
 
 
 def _curve(axes: Axes, curve: Curve, colour: str, axis: LogAxis) -> None:

@@ -129,11 +129,11 @@ def line_chart(
     axis = LogAxis.around(value for line in lines for value in line.ys)
     layers = [x for line in lines for x in line.xs] or [0.0, 1.0]
     first, last = min(layers), max(layers)
-    frame = _Frame(axis, first, last if last > first else first + 1)
+    frame = _Frame(axis, first, last) if last > first else _Frame(axis, first - 0.5, last + 0.5)
     body = [
         f'<title id="{name}-t">{escape(heading)}</title><desc id="{name}-d">{escape(description)}</desc>',
         *_grid(frame),
-        *(_limit(frame, lines, label, level) for label, level in limits if 0 < axis.share(level) < 1),
+        *_limits(frame, lines, limits),
         *(part for line in lines for part in _draw(frame, line)),
     ]
     if not any(value > 0 and math.isfinite(value) for line in lines for value in line.ys):
@@ -173,14 +173,21 @@ def _grid(frame: _Frame) -> Iterable[str]:
     yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "layer", "middle")
 
 
-def _limit(frame: _Frame, lines: Sequence[Line], label: str, level: float) -> str:
-    """Draw a level, its name at the end where the lines are farther away."""
-    y = frame.y(level)
+def _limits(frame: _Frame, lines: Sequence[Line], limits: Sequence[tuple[str, float]]) -> Iterable[str]:
+    """Draw levels, each name at the end where the lines are farther away, below where another is close."""
     points = [(x, y) for line in lines for x, y in zip(line.xs, line.ys, strict=True)]
-    right = clear_end(points, level)
+    above = -math.inf
+    for label, level in limits:
+        if 0 < frame.axis.share(level) < 1:
+            y = frame.y(level)
+            yield _limit(y, label, clear_end(points, level), y - above < 30 or y < TOP + 14)
+            above = y
+
+
+def _limit(y: float, label: str, right: bool, below: bool) -> str:
     rule = f'<path class="limit" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
     x, anchor = (WIDTH - RIGHT, "end") if right else (LEFT + 4, "start")
-    return rule + _text(x, y - 4 if y > TOP + 14 else y + 13, label, anchor, "limit-name")
+    return rule + _text(x, y + 13 if below else y - 4, label, anchor, "limit-name")
 
 
 def clear_end(points: Sequence[Point], level: float) -> bool:

@@ -142,7 +142,9 @@ def edge(name: str, far: float) -> float:
     return float(brentq(lambda z: torch_slope(name, z) - threshold, near, far, xtol=1e-13))
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "softsign", "hardtanh", "elu", "elu:0.5", "elu:2", "selu"])
+@pytest.mark.parametrize(
+    "name", ["sigmoid", "tanh", "softsign", "hardtanh", "elu", "elu:0.5", "elu:2", "selu"]
+)
 def test_saturation_starts_where_the_slope_is_a_twentieth_of_its_maximum(name: str) -> None:
     expected = (edge(name, -30.0), edge(name, 30.0))
     assert activation(name).saturation == pytest.approx(expected, rel=1e-7)
@@ -180,7 +182,14 @@ def test_facts_are_filled_in(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "parameter"),
-    [("leaky_relu", 0.01), ("leaky_relu:0.3", 0.3), ("prelu", 0.25), ("elu", 1.0), ("elu:2", 2.0), ("vlrelu", None)],
+    [
+        ("leaky_relu", 0.01),
+        ("leaky_relu:0.3", 0.3),
+        ("prelu", 0.25),
+        ("elu", 1.0),
+        ("elu:2", 2.0),
+        ("vlrelu", None),
+    ],
 )
 def test_parameter_is_the_number_behind_the_colon(name: str, parameter: float | None) -> None:
     assert activation(name).parameter == parameter

@@ -102,7 +102,9 @@ def test_variance_is_that_of_torchs_draws(name: str, fan_in: int, fan_out: int) 
         DRAWS[name](weight)
     four_standard_errors = 4.0 * math.sqrt(2.0 / weight.numel())
     drawn = float(weight.double().var())
-    assert initialiser(name).variance(fan_in, fan_out) == pytest.approx(drawn, rel=four_standard_errors, abs=1e-9)
+    assert initialiser(name).variance(fan_in, fan_out) == pytest.approx(
+        drawn, rel=four_standard_errors, abs=1e-9
+    )
 
 
 def test_variance_of_lsuv_is_left_to_the_data() -> None:

@@ -30,7 +30,7 @@ def adaptive_second_moment(act: Activation, q: float) -> float:
     def integrand(x: float) -> float:
         return float(act.function(np.array([sigma * x]))[0]) ** 2 * normal_density(x)
 
-    bends = {scale * edge for edge in (0.0, *act.kinks) for scale in (1.0 / sigma,)}
+    bends = {edge / sigma for edge in (0.0, *act.kinks)}
     scales = {sign * width / sigma for sign in (-1.0, 1.0) for width in (0.3, 1.0, 3.0, 10.0)}
     points = sorted({x for x in bends | scales if abs(x) < 12.0} | {-12.0, 12.0})
     pieces = zip(points, points[1:], strict=False)
@@ -161,7 +161,9 @@ def test_dead_share_is_that_of_adaptive_quadrature(correlation: float, samples: 
     def integrand(x: float) -> float:
         return math.exp(samples * stats.norm.logcdf(-slope * x)) * normal_density(x)
 
-    points = np.unique(np.clip(np.concatenate([np.linspace(-12, 12, 25), np.linspace(-12, 12, 49) / slope]), -12, 12))
+    points = np.unique(
+        np.clip(np.concatenate([np.linspace(-12, 12, 25), np.linspace(-12, 12, 49) / slope]), -12, 12)
+    )
     pieces = zip(points, points[1:], strict=False)
     expected = sum(quad(integrand, a, b, epsabs=1e-14, epsrel=1e-10)[0] for a, b in pieces)
     assert dead_share(correlation, samples) == pytest.approx(expected, rel=1e-6, abs=1e-11)

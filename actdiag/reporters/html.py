@@ -22,7 +22,7 @@ from actdiag.types import VERDICTS, Diagnosis, Finding, RunSpec, Severity, spec_
 _MEANINGS = {
     "healthy": "Signal and gradient reach every layer: nothing found keeps this network from learning.",
     "trains worse than it could": "This network learns, but something at its start holds it back.",
-    "does not train": "Plain gradient descent will leave this network near chance at any usual learning rate.",
+    "does not train": "Plain gradient descent leaves this network near chance at any usual learning rate.",
     "nothing to judge": "No run was judged.",
 }
 _TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
@@ -88,7 +88,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "skipped": mine.skipped,
         "notes": facts.get("notes") or [],
         "spec": _spec(facts.get("spec")),
-        "command": _command(facts.get("spec")),
+        "command": _command(facts.get("spec")).split(" --"),
         "loss": {name: value for name, value in (facts.get("loss") or {}).items() if value is not None},
         "versions": {name: recording.meta.get(name, "unknown") for name in ("actdiag", "torch", "schema")},
         **_figures(recording, run),

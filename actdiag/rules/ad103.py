@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import pandas as pd
 
-from actdiag.rules.base import Rule, Run, finite, register
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register
 from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
+
+UNDERFLOW = "it underflowed, falling below the smallest number of its format"
 
 
 @register
@@ -44,7 +46,11 @@ class ZeroGradient(Rule):
     calibrated: ClassVar[bool] = False
 
     def judge(self, run: Run) -> Iterator[Finding]:
-        """Look for rows of zeros, and for what made them."""
+        """Look for layers that no gradient reaches, for rows of zeros, and for what made them."""
+        unreached = _unreached(run)
+        if not unreached.empty:
+            yield self._no_gradient(run, unreached)
+            return
         rows = finite(run.hidden_at("preactivation_grad"))
         zero = rows[rows["rms"] == 0]
         if zero.empty:
@@ -62,6 +68,34 @@ class ZeroGradient(Rule):
             threshold=0.0,
             threshold_source="exact: a gradient of zero moves nothing",
         )
+
+    def _no_gradient(self, run: Run, rows: pd.DataFrame) -> Finding:
+        """Report layers whose graph is cut: training code sees `grad is None` there."""
+        cause, remedy = _cause(
+            run, rows, "the graph is cut: detach(), no_grad() or an output that is not used"
+        )
+        return self.finding(
+            run,
+            Severity.WARNING if run.spec is None else Severity.ERROR,
+            rows,
+            f"No gradient reaches {len(rows)} of {len(run.hidden)} hidden layers, though they are trainable: {cause}.",
+            remedy,
+            measured=0.0,
+            expected="> 0",
+            threshold=0.0,
+            threshold_source="exact: a layer without a gradient does not move",
+        )
+
+
+def _unreached(run: Run) -> pd.DataFrame:
+    """Return the preactivations of trainable hidden layers without any gradient, if others have one."""
+    gradients = pd.concat([run.at("preactivation_grad"), run.at("weight_grad")])
+    rows = run.hidden_at("preactivation")
+    if gradients.empty:
+        raise NotJudged("no gradient was recorded")
+    modules = run.hidden
+    trainable = modules.loc[modules["trainable"] > 0, "name"]
+    return rows[rows["module"].isin(trainable) & ~rows["module"].isin(gradients["module"])]
 
 
 def _blocks_the_way(rows: pd.DataFrame) -> bool:
@@ -81,7 +115,7 @@ def _opening_gate(run: Run, zero: pd.DataFrame) -> str:
     return f"the weights of {', '.join(sorted(closed))} start at zero and open in the first step"
 
 
-def _cause(run: Run, zero: pd.DataFrame) -> tuple[str, str]:
+def _cause(run: Run, zero: pd.DataFrame, otherwise: str = UNDERFLOW) -> tuple[str, str]:
     """Return the reason in words and the remedy, by what is known of the highest layer concerned."""
     top = int(zero["layer"].max())
     hidden = run.hidden
@@ -98,7 +132,7 @@ def _cause(run: Run, zero: pd.DataFrame) -> tuple[str, str]:
         return f"every unit of layer {top} is dead", even_out(run, zero)
     if (at_top["saturated_fraction"] == 1).any():
         return f"every unit of layer {top} is saturated", even_out(run, zero)
-    return "it underflowed, falling below the smallest number of its format", even_out(run, zero)
+    return otherwise, even_out(run, zero)
 
 
 def _random_weights(run: Run, closed: pd.DataFrame) -> str:

@@ -14,6 +14,9 @@ from actdiag.rules.remedies import even_out
 from actdiag.theory import dead_share
 from actdiag.types import Finding, Severity
 
+NORMS_VARY = 2.0
+"""E[||x||^2] / E[||x||]^2 at most: the correlation is over the first, a cosine over the second."""
+
 
 @register
 @dataclass(frozen=True)
@@ -23,9 +26,10 @@ class DeadUnit(Rule):
     What it measures:
         The share of units whose activation is <= 0 on every sample, for activations that are flat there
         (relu, step). It is compared with what weights of mean zero can give: a unit that is dead on all
-        samples is dead on any two, and two samples with correlation c are both below zero with probability
-        1/4 + arcsin(c) / (2 pi). Some pair has a correlation of at most the mean one, so that no data can
-        exceed this bound but by chance. What equally correlated samples would give is shown as expected.
+        samples is dead on any two, and two samples with cosine s are both below zero with probability
+        1/4 + arcsin(s) / (2 pi), at most 1/2. Some two samples have no more than the mean cosine, which is
+        at most twice the recorded correlation unless the samples' norms vary by more than their mean. What
+        equally correlated samples would give is shown as expected.
 
     Why it matters:
         A dead unit passes neither signal nor gradient and does not come back by itself. Some are normal: a
@@ -74,7 +78,7 @@ class DeadUnit(Rule):
 
     def _limit(self, correlation: float, units: int) -> float:
         """Return the bound, plus its chance spread over `units` independent units."""
-        bound = pair_bound(correlation)
+        bound = pair_bound(NORMS_VARY * correlation)
         return bound + self.spread * math.sqrt(bound * (1.0 - bound) / units)
 
     def _whole_layers(self, run: Run, dead: pd.DataFrame) -> Finding:
@@ -107,18 +111,18 @@ class DeadUnit(Rule):
             measured=share,
             expected=dead_share(correlation, int(row["samples"])),
             threshold=limit,
-            threshold_source=f"1/4 + arcsin(c) / (2 pi) at c = {correlation:.3g}, and {self.spread:g} "
+            threshold_source=f"1/4 + arcsin(2 c) / (2 pi) at c = {correlation:.3g}, and {self.spread:g} "
             f"{self.against('spread')['threshold_source']}",
         )
 
 
-def pair_bound(correlation: float) -> float:
+def pair_bound(cosine: float) -> float:
     """Return P[z_1 <= 0 and z_2 <= 0] for jointly normal z of mean zero: Sheppard's formula.
 
     >>> pair_bound(0.0), pair_bound(1.0)
     (0.25, 0.5)
     """
-    return 0.25 + math.asin(min(max(correlation, -1.0), 1.0)) / (2.0 * math.pi)
+    return 0.25 + math.asin(min(max(cosine, -1.0), 1.0)) / (2.0 * math.pi)
 
 
 def _correlations(run: Run) -> dict[int, float]:

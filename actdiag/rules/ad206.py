@@ -67,8 +67,8 @@ class CollapsedSignal(Rule):
             run,
             Severity.ERROR if severe else Severity.WARNING,
             found,
-            f"Samples can no longer be told apart in layer {rows['layer'].iloc[-1]}: std_across is {part:.2g} "
-            "of the signal's rms.",
+            f"Samples can no longer be told apart in layer {found['layer'].iloc[-1]}: std_across is "
+            f"{part:.2g} of the signal's rms.",
             even_out(run, found),
             measured=part,
             expected=f">= {self.floor:g}",

@@ -24,8 +24,9 @@ class SymmetricUnits(Rule):
     """Find layers whose units all compute the same and learn the same.
 
     What it measures:
-        Whether mean, std, max and min over the samples agree between all units of a hidden layer, both of
-        the preactivation and of its gradient. Units that differ in either come apart in the first step.
+        Whether mean, std, max and min agree between all units of a hidden layer: of the preactivation and
+        of its gradient over the samples, and of the incoming weights. Units that differ in one of them
+        come apart.
 
     Why it matters:
         Units with equal incoming and outgoing weights get equal gradients and stay equal for ever: the
@@ -56,8 +57,11 @@ class SymmetricUnits(Rule):
         judged = forward[(forward["units"] > 1) & forward["layer"].isin(backward["layer"])]
         if judged.empty:
             raise NotJudged("no hidden layer has two units to compare")
-        same = {tensor: self._symmetric(run, rows) for tensor, rows in (("z", judged), ("dz", backward))}
-        found = judged[judged["layer"].isin(same["z"] & same["dz"])]
+        same = self._symmetric(run, judged) & self._symmetric(run, backward)
+        weights = run.at("weight")
+        weights = weights[weights["module"].isin(judged["module"])]
+        differ = set(weights["layer"]) - self._symmetric(run, weights)
+        found = judged[judged["layer"].isin(same - differ)]
         if found.empty:
             return
         every = len(found) == len(judged)

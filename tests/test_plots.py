@@ -1,0 +1,246 @@
+"""The figures: what is drawn is what was recorded, and odd recordings are drawn honestly."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_recording import Floats, diagnosis, fake, simulate
+from matplotlib import pyplot
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+
+from actdiag import plots
+from actdiag.panels import TAIL, activation_panels, gradient_panels, shared_axis
+from actdiag.profiles import layer_table
+from actdiag.recording import Recording
+from actdiag.reporters import REPORTERS
+from actdiag.svg import Line, LogAxis, line_chart
+
+
+def words(figure: Figure) -> list[str]:
+    return [text.get_text() for part in (figure, *figure.axes) for text in part.texts]
+
+
+def lines(figure: Figure, panel: int) -> dict[str, Floats]:
+    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in figure.axes[panel].lines}
+
+
+def with_rows(recording: Recording, **columns: Any) -> Recording:
+    rows = recording.rows.assign(source="theory", **columns)
+    both = pd.concat([recording.rows, rows], ignore_index=True)
+    return Recording(both, recording.modules, recording.histograms, recording.linear, {}, recording.meta)
+
+
+@pytest.mark.parametrize(("depth", "rows"), [(3, 1), (12, 2), (50, 5)])
+def test_distributions_have_a_histogram_per_layer_and_ten_in_a_row(depth: int, rows: int) -> None:
+    recording, _, _ = simulate(depth)
+    figure = plots.distributions(recording, recording.runs[0])
+    drawn = [axes for axes in figure.axes if any(isinstance(p, StepPatch) for p in axes.patches)]
+    assert len(drawn) == 2 * depth
+    assert len({round(axes.get_position().y0, 4) for axes in drawn}) == 2 * rows
+    assert [f"layer {layer}" in word for layer, word in enumerate(words(figure)[3 : 3 + depth], 1)]
+
+
+def test_bounded_activation_is_drawn_over_its_whole_range_in_true_proportion() -> None:
+    recording, activations, _ = simulate(2, sigma=1.5)
+    for panel, values in zip(activation_panels(recording, recording.runs[0]), activations, strict=True):
+        counts = np.histogram(values, 64, (-1.0, 1.0))[0]
+        assert (panel.low, panel.high) == (-1.0, 1.0)
+        np.testing.assert_allclose(panel.heights, counts / counts.max(), rtol=1e-12)
+
+
+def test_gradient_histogram_is_close_to_that_of_the_samples_themselves() -> None:
+    values = np.random.default_rng(1).normal(0.0, 3e-7, (4000, 16))
+    recording = fake([values], [values, values], bounds=None)
+    (panel,) = gradient_panels(recording, recording.runs[0])
+    counts = np.histogram(values, len(panel.heights), (panel.low, panel.high))[0]
+    assert panel.low == -panel.high
+    assert panel.high == pytest.approx(np.quantile(np.abs(values), 1 - 2 * TAIL), rel=0.08)
+    assert np.abs(panel.heights / panel.heights.sum() - counts / counts.sum()).sum() < 0.06
+
+
+@pytest.mark.parametrize(("ratio", "shared"), [(5.0, True), (1000.0, False)])
+def test_layers_share_an_axis_only_while_all_stay_legible(ratio: float, shared: bool) -> None:
+    values = np.random.default_rng(2).standard_normal((500, 8))
+    recording = fake([values, values], [values, values / ratio, values], bounds=None)
+    panels = gradient_panels(recording, recording.runs[0])
+    assert shared_axis(panels) is shared
+    assert len(panels) == 2
+
+
+def test_a_bar_of_zeros_does_not_flatten_the_rest_and_is_told() -> None:
+    values = np.maximum(np.random.default_rng(3).standard_normal((1000, 16)), 0.0)
+    recording = fake([values], [values, values], act="relu", bounds=None)
+    (panel,) = activation_panels(recording, recording.runs[0])
+    assert panel.low == 0.0
+    assert panel.heights[0] == 1.0
+    assert panel.heights[1] == pytest.approx(0.8, abs=0.05)
+    assert panel.notes == (f"{(values == 0).mean():.0%} zero",)
+
+
+def test_profile_draws_rms_and_the_norm_of_a_sample() -> None:
+    recording, activations, gradients = simulate(6, sigma=1.3)
+    figure = plots.profile(recording, recording.runs[0])
+    rms = [np.sqrt((x**2).mean()) for x in activations]
+    across = [np.sqrt(x.var(axis=0).mean()) for x in activations]
+    norms = [np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
+    np.testing.assert_allclose(lines(figure, 0)["rms"], rms, rtol=1e-12)
+    np.testing.assert_allclose(lines(figure, 0)["std_across"], across, rtol=1e-12)
+    np.testing.assert_allclose(lines(figure, 1)["gradient norm"], norms, rtol=1e-12)
+    assert [axes.get_yscale() for axes in figure.axes] == ["log", "log"]
+
+
+def test_theory_is_dashed_and_measured_is_not() -> None:
+    recording, _, _ = simulate(4)
+    figure = plots.profile(with_rows(recording, rms=0.5), recording.runs[0])
+    styles = {str(line.get_label()): line.get_linestyle() for line in figure.axes[0].lines}
+    assert (styles["rms"], styles["rms, theory"]) == ("-", "--")
+    np.testing.assert_array_equal(lines(figure, 0)["rms, theory"], np.full(4, 0.5))
+    assert lines(plots.profile(recording, recording.runs[0]), 0).keys() == {"rms", "std_across"}
+
+
+@pytest.mark.parametrize(
+    ("scale", "named"),
+    [
+        (1.0, set()),
+        (1e-6, {"smallest normal float16", "smallest subnormal float16"}),
+        (1e5, {"largest float16"}),
+    ],
+)
+def test_limits_of_number_formats_are_named_where_they_are_in_view(scale: float, named: set[str]) -> None:
+    values = np.random.default_rng(4).standard_normal((64, 16))
+    layers = [values, values * np.sqrt(scale), values * scale]
+    recording = fake(layers, [values] * 4, act="relu", bounds=None)
+    figure = plots.profile(recording, recording.runs[0])
+    found = {text.get_text() for text in figure.axes[0].texts}
+    assert found - {"smallest subnormal float16"} == named - {"smallest subnormal float16"}
+    if scale == 1e-6:
+        level = next(line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":")
+        assert level == pytest.approx(6.1e-5, rel=0.01)
+
+
+CASES = {
+    "zero": (np.zeros((8, 4)), "all zero"),
+    "constant": (np.full((8, 4), 0.25), "all equal"),
+    "nan": (np.full((8, 4), np.nan), "no finite values"),
+    "infinite": (np.full((8, 4), np.inf), "no finite values"),
+    "half nan": (np.where(np.arange(32).reshape(8, 4) % 2, np.nan, 0.5), "50% not finite"),
+}
+
+
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), None])
+@pytest.mark.parametrize("name", CASES)
+def test_odd_recordings_are_drawn_and_say_what_they_are(name: str, bounds: Any) -> None:
+    values, note = CASES[name]
+    finite = np.where(np.isfinite(values), values, 5.0)
+    recording = fake([finite], [finite, finite], bounds=bounds)
+    rows = fake([values], [values, values], bounds=None)
+    recording = Recording(rows.rows, rows.modules, rows.histograms, recording.linear, {}, rows.meta)
+    if bounds is not None and name in ("nan", "infinite", "half nan"):
+        inside = values[np.isfinite(values)]
+        only = {index: np.histogram(inside, 128, bounds)[0] for index in recording.linear}
+        recording = Recording(rows.rows, rows.modules, rows.histograms, only, {}, rows.meta)
+    figure = plots.distributions(recording, recording.runs[0])
+    assert sum(note in word for word in words(figure)) == 2
+    files = REPORTERS["png"](recording, diagnosis(recording))
+    assert all(data.startswith(b"\x89PNG") for data in files.values())
+    assert note.encode() in REPORTERS["html"](recording, diagnosis(recording))["report.html"]
+
+
+def test_values_that_have_no_place_on_a_log_axis_leave_a_gap_and_a_mark() -> None:
+    values = np.random.default_rng(5).standard_normal((8, 4))
+    layers = [values, np.zeros((8, 4)), np.full((8, 4), np.nan), values]
+    recording = fake(layers, [values] * 5, bounds=None)
+    drawn = lines(plots.profile(recording, recording.runs[0]), 0)
+    assert np.isnan(drawn["rms"]).tolist() == [False, True, True, False]
+    assert len(drawn["rms: exactly 0"]) == len(drawn["rms: not finite"]) == 1
+
+
+def test_a_perceptron_has_no_hidden_layer_to_draw() -> None:
+    recording = fake([], [np.random.default_rng(6).standard_normal((8, 4))])
+    assert any("no hidden layer" in word for word in words(plots.distributions(recording, recording.runs[0])))
+    assert len(REPORTERS["png"](recording, diagnosis(recording))) == 2
+
+
+def test_a_histogram_that_was_not_kept_is_said() -> None:
+    recording, _, _ = simulate(2, act="relu")
+    bare = Recording(recording.rows, recording.modules, {}, {}, {}, recording.meta)
+    assert sum("not recorded" in word for word in words(plots.distributions(bare, bare.runs[0]))) == 4
+
+
+def test_names_are_never_read_as_tex() -> None:
+    name = "$\\frac{$ \u4e2d <b>"
+    recording, _, _ = simulate(2)
+    facts = dict(next(iter(recording.meta["runs"].values())), spec=None)
+    renamed = Recording(
+        recording.rows.assign(run=name),
+        recording.modules.assign(run=name),
+        recording.histograms,
+        recording.linear,
+        {},
+        {**recording.meta, "runs": {name: facts}},
+    )
+    assert words(plots.profile(renamed, name))[0] == "$\\frac{$ ? <b>"
+    assert len(REPORTERS["png"](renamed, diagnosis(renamed))) == 2
+
+
+def test_png_is_the_same_every_time_and_leaves_no_figure_open() -> None:
+    recording, _, _ = simulate(3)
+    first, second = (REPORTERS["png"](recording, diagnosis(recording)) for _ in range(2))
+    assert first == second
+    assert list(first) == ["distributions.png", "profile.png"]
+    assert not any(chunk in data for data in first.values() for chunk in (b"Software", b"tIME", b"Date"))
+    assert pyplot.get_fignums() == []
+
+
+def test_layer_table_says_what_numpy_says() -> None:
+    recording, activations, gradients = simulate(3)
+    table = layer_table(recording, recording.runs[0])
+    assert table["layer"].tolist() == [1, 2, 3, 4]
+    assert table["module"].tolist() == ["layer1.linear", "layer2.linear", "layer3.linear", "head"]
+    expected = [*(np.sqrt((x**2).mean()) for x in activations), np.nan]
+    np.testing.assert_allclose(table["rms"].astype(float), expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        table["gradient_norm"], [np.sqrt((g**2).sum(1).mean()) for g in gradients], rtol=1e-12
+    )
+    assert table["grad_to_weight"].tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04])
+
+
+def test_chart_is_xml_with_gaps_marks_and_limits() -> None:
+    line = Line([1, 2, 3, 4, 5], [1.0, 0.0, 1e-4, np.inf, 1e-6], "rms")
+    text = line_chart("f", "a < b", "c & d", [line], [("limit", 1e-5), ("outside", 1e9)])
+    root = ElementTree.fromstring(text)
+    paths = {part.get("class"): part.get("d", "") for part in root.iter("path")}
+    assert paths["line rms"].count("M") == 3
+    assert paths["line rms"].count("L") == 0
+    assert [part.get("class") for part in root.iter("path")].count("mark rms") == 2
+    named = [part.text for part in root.iter("text")]
+    assert "limit" in named
+    assert "outside" not in named
+    assert [part.text for part in root if part.tag in ("title", "desc")] == ["a < b", "c & d"]
+
+
+def test_log_axis_places_powers_evenly() -> None:
+    axis = LogAxis.around([3e-5, 20.0])
+    assert (axis.low, axis.high) == (-5, 2)
+    assert axis.share(1e-5) == 0.0
+    assert axis.share(100.0) == 1.0
+    assert axis.share(10.0**-1.5) == pytest.approx(0.5)
+
+
+def test_reporters_load_no_drawing_library_until_they_are_called() -> None:
+    code = "import sys, {}; print([m for m in ('matplotlib', 'seaborn', 'jinja2', 'torch') if m in sys.modules])"
+
+    def loaded(module: str) -> str:
+        return subprocess.run(
+            [sys.executable, "-c", code.format(module)], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    assert loaded("actdiag.reporters") == "[]"
+    assert loaded("actdiag.plots") == "['matplotlib', 'seaborn']"

@@ -1,0 +1,298 @@
+"""Tests for the run specification, its slug, and what a diagnosis concludes from its findings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actdiag.errors import UsageError
+from actdiag.types import CHOICES, Diagnosis, Finding, Outcome, RunSpec, Severity, spec_fields
+
+DEFAULTS: dict[str, Any] = {
+    "depth": 10,
+    "width": 256,
+    "act": "tanh",
+    "init": "xavier",
+    "gain": None,
+    "bias": None,
+    "norm": "none",
+    "norm_place": "before",
+    "dropout": 0.0,
+    "residual": False,
+    "data": "gaussian",
+    "features": None,
+    "classes": None,
+    "standardise": True,
+    "batch": 512,
+    "loss": "cross_entropy",
+    "dtype": "float32",
+    "device": "cpu",
+    "seed": 0,
+}
+
+ANOTHER: dict[str, Any] = {
+    "depth": 11,
+    "width": 257,
+    "act": "relu",
+    "init": "he",
+    "gain": 1.5,
+    "bias": 0.0,
+    "norm": "batch",
+    "norm_place": "after",
+    "dropout": 0.1,
+    "residual": True,
+    "data": "digits",
+    "features": 8,
+    "classes": 8,
+    "standardise": False,
+    "batch": 8,
+    "loss": "mse",
+    "dtype": "float64",
+    "device": "cuda",
+    "seed": 8,
+}
+
+SLUG = re.compile(r"[a-z0-9._-]+")
+
+
+def test_defaults_are_those_of_the_documented_command() -> None:
+    assert spec_fields() == DEFAULTS
+    assert list(spec_fields()) == list(DEFAULTS)
+
+
+def test_spec_is_a_frozen_value() -> None:
+    assert RunSpec(seed=3) == RunSpec(seed=3)
+    assert hash(RunSpec(seed=3)) == hash(RunSpec(seed=3))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunSpec().seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"depth": 0},
+        {"width": 1, "batch": 1, "features": 1, "classes": 1, "seed": 0},
+        {"dropout": 0.999},
+        {"gain": "torch"},
+        {"gain": "exact", "init": "he"},
+        {"gain": 1e-9},
+        {"bias": -3.0},
+        {"act": "leaky_relu:0.1", "init": "normal:0.01"},
+        *({name: word} for name, words in CHOICES.items() for word in words),
+    ],
+)
+def test_allowed_values_are_kept(fields: dict[str, Any]) -> None:
+    spec = RunSpec(**fields)
+    assert {name: getattr(spec, name) for name in fields} == fields
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"depth": -1}, "depth is a whole number >= 0, got -1"),
+        ({"depth": 2.0}, "depth is a whole number >= 0, got 2.0"),
+        ({"depth": True}, "depth is a whole number >= 0, got True"),
+        ({"depth": None}, "depth is a whole number >= 0, got None"),
+        ({"width": 0}, "width is a whole number >= 1, got 0"),
+        ({"width": "64"}, "width is a whole number >= 1, got '64'"),
+        ({"batch": 0}, "batch is a whole number >= 1, got 0"),
+        ({"seed": -1}, "seed is a whole number >= 0, got -1"),
+        ({"features": 0}, "features is a whole number >= 1, got 0"),
+        ({"classes": 0}, "classes is a whole number >= 1, got 0"),
+        ({"dropout": 1.0}, "dropout is a probability p with 0 <= p < 1, got 1.0"),
+        ({"dropout": -0.1}, "dropout is a probability p with 0 <= p < 1, got -0.1"),
+        ({"dropout": math.nan}, "dropout is a probability p with 0 <= p < 1, got nan"),
+        ({"bias": math.inf}, "bias is a finite number, got inf"),
+        ({"bias": math.nan}, "bias is a finite number, got nan"),
+        ({"gain": 0.0}, "gain is a finite number > 0, got 0.0"),
+        ({"gain": -1.0}, "gain is a finite number > 0, got -1.0"),
+        ({"gain": math.nan}, "gain is a finite number > 0, got nan"),
+        ({"gain": "big"}, "gain is a number, 'torch' or 'exact', got 'big'"),
+        ({"gain": 1.0, "init": "normal:1"}, "initializer 'normal:1' has no gain to set: leave --gain out"),
+        ({"gain": "exact", "init": "lsuv"}, "initializer 'lsuv' has no gain to set: leave --gain out"),
+        ({"norm": "bach"}, "unknown norm 'bach': did you mean 'batch'? Known: none, batch, layer."),
+        ({"norm_place": "behind"}, "unknown norm_place 'behind':"),
+        ({"loss": "hing"}, "unknown loss 'hing': did you mean 'hinge'? Known: cross_entropy, mse, hinge."),
+        ({"dtype": "float16"}, "unknown dtype 'float16': did you mean 'bfloat16'?"),
+        ({"device": "gpu"}, "unknown device 'gpu':"),
+        ({"act": "tahn"}, "unknown activation 'tahn': did you mean 'tanh'?"),
+        ({"init": "xaver"}, "unknown initializer 'xaver': did you mean 'xavier'?"),
+    ],
+)
+def test_a_value_out_of_range_says_what_was_expected(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        RunSpec(**fields)
+    assert str(caught.value).startswith(message)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "slug"),
+    [
+        ({}, "tanh-xavier-10x256"),
+        ({"act": "leaky_relu:0.1", "init": "he:fan_out"}, "leaky_relu-0.1-he-fan_out-10x256"),
+        ({"residual": True, "standardise": False}, "tanh-xavier-10x256-residual-nostandardise"),
+        ({"seed": 3, "batch": 64, "data": "digits"}, "tanh-xavier-10x256-digits-batch64-seed3"),
+        ({"norm": "batch", "norm_place": "after"}, "tanh-xavier-10x256-normbatch-normplaceafter"),
+        ({"depth": 0, "width": 1, "gain": "exact"}, "tanh-xavier-0x1-gainexact"),
+    ],
+)
+def test_slug_names_every_field_that_is_not_the_default(fields: dict[str, Any], slug: str) -> None:
+    assert RunSpec(**fields).slug == slug
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_slug_changes_with_each_field(name: str) -> None:
+    assert RunSpec(**{name: ANOTHER[name]}).slug != RunSpec().slug
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"data": "csv:a-b:c"}, {"data": "csv:a:b-c"}),
+        ({"data": "idx:A"}, {"data": "idx:a"}),
+        ({"data": "idx:a/b"}, {"data": "idx:a b"}),
+        ({"data": "idx:a-seed3"}, {"data": "idx:a", "seed": 3}),
+        ({"data": "idx:a-nostandardise"}, {"data": "idx:a", "standardise": False}),
+        ({"data": "idx:" + "a" * 200}, {"data": "idx:" + "a" * 201}),
+        ({"init": "constant:1e-05"}, {"init": "constant:1e05"}),
+        ({"init": "constant:1"}, {"init": "constant:-1"}),
+        ({"gain": 0.1}, {"gain": 0.1 + 1e-17 + 2e-17}),
+        ({"features": 1}, {"classes": 1}),
+    ],
+)
+def test_specs_that_look_alike_have_different_slugs(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert RunSpec(**one) != RunSpec(**other)
+    assert RunSpec(**one).slug != RunSpec(**other).slug
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [({"gain": 2}, {"gain": 2.0}), ({"bias": 1}, {"bias": 1.0}), ({"bias": 0.0}, {"bias": -0.0})],
+)
+def test_equal_specs_have_equal_slugs(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert RunSpec(**one) == RunSpec(**other)
+    assert RunSpec(**one).slug == RunSpec(**other).slug
+
+
+def numbers(lowest: float, highest: float) -> st.SearchStrategy[float]:
+    return st.floats(lowest, highest, allow_nan=False, allow_infinity=False)
+
+
+def parametric(name: str) -> st.SearchStrategy[str]:
+    return numbers(0.0, 1e6).map(lambda number: f"{name}:{number}")
+
+
+SPECS = st.builds(
+    RunSpec,
+    depth=st.integers(0, 200),
+    width=st.integers(1, 5000),
+    act=st.sampled_from(["tanh", "relu", "leaky_relu", "elu"]) | parametric("leaky_relu") | parametric("elu"),
+    init=st.sampled_from(["xavier", "he", "glorot", "he:fan_out"]),
+    gain=st.none() | st.sampled_from(["torch", "exact"]) | numbers(1e-6, 1e6),
+    bias=st.none() | numbers(-1e6, 1e6).map(lambda bias: bias + 0.0),
+    norm=st.sampled_from(CHOICES["norm"]),
+    norm_place=st.sampled_from(CHOICES["norm_place"]),
+    dropout=numbers(0.0, 0.99),
+    residual=st.booleans(),
+    data=st.sampled_from(["gaussian", "digits"]) | st.text("aB-:._/ é0", max_size=150).map("idx:{}".format),
+    features=st.none() | st.integers(1, 5000),
+    classes=st.none() | st.integers(1, 5000),
+    standardise=st.booleans(),
+    batch=st.integers(1, 5000),
+    loss=st.sampled_from(CHOICES["loss"]),
+    dtype=st.sampled_from(CHOICES["dtype"]),
+    device=st.sampled_from(CHOICES["device"]),
+    seed=st.integers(0, 2**63),
+)
+
+
+@settings(deadline=None)
+@given(spec=SPECS)
+def test_slug_is_safe_as_a_folder_name(spec: RunSpec) -> None:
+    assert SLUG.fullmatch(spec.slug)
+    assert len(spec.slug) <= 120
+    assert not spec.slug.startswith((".", "-"))
+    assert not spec.slug.endswith(".")
+
+
+@settings(deadline=None)
+@given(one=SPECS, other=SPECS)
+def test_specs_that_differ_have_different_slugs(one: RunSpec, other: RunSpec) -> None:
+    assert (one == other) is (one.slug == other.slug)
+
+
+@settings(deadline=None)
+@given(spec=SPECS, name=st.sampled_from(list(ANOTHER)))
+def test_specs_that_differ_in_one_field_have_different_slugs(spec: RunSpec, name: str) -> None:
+    other = dataclasses.replace(spec, **{name: ANOTHER[name]})
+    assert (spec == other) is (spec.slug == other.slug)
+
+
+def test_severity_is_an_ordered_word() -> None:
+    assert [Severity(word).rank for word in ("info", "warning", "error")] == [0, 1, 2]
+    assert Severity.ERROR == "error"
+
+
+def finding(run: str, severity: Severity) -> Finding:
+    return Finding(
+        "AD101", "vanishing-gradient", severity, run, (1,), ("0",), "small", {"measured": 1e-9}, "use he"
+    )
+
+
+@pytest.mark.parametrize(
+    ("severities", "verdict", "worst"),
+    [
+        ([], "healthy", None),
+        (["info"], "healthy", "info"),
+        (["info", "warning"], "trains worse than it could", "warning"),
+        (["error", "info", "warning"], "does not train", "error"),
+    ],
+)
+def test_verdict_of_one_run_is_that_of_its_worst_finding(
+    severities: list[str], verdict: str, worst: str | None
+) -> None:
+    diagnosis = Diagnosis(("a",), tuple(finding("a", Severity(word)) for word in severities))
+    assert diagnosis.verdict == verdict
+    assert diagnosis.worst == worst
+    assert diagnosis.votes == {verdict: 1}
+    assert diagnosis.typical_run == "a"
+
+
+def test_verdict_of_many_runs_is_the_one_that_most_got() -> None:
+    findings = (finding("b", Severity.ERROR), finding("d", Severity.WARNING), finding("e", Severity.INFO))
+    diagnosis = Diagnosis(("b", "a", "c", "d", "e"), findings)
+    assert list(diagnosis.votes.items()) == [
+        ("healthy", 3),
+        ("does not train", 1),
+        ("trains worse than it could", 1),
+    ]
+    assert diagnosis.verdict == "healthy"
+    assert diagnosis.typical_run == "a"
+
+
+def test_verdict_of_a_tie_is_the_more_severe() -> None:
+    diagnosis = Diagnosis(("a", "b"), (finding("b", Severity.ERROR),))
+    assert diagnosis.votes == {"does not train": 1, "healthy": 1}
+    assert diagnosis.verdict == "does not train"
+    assert diagnosis.typical_run == "b"
+
+
+def test_verdict_of_no_run_is_that_there_is_nothing_to_judge() -> None:
+    assert Diagnosis(()).verdict == "nothing to judge"
+    assert Diagnosis(()).votes == {}
+    assert Diagnosis(()).worst is None
+
+
+def test_of_keeps_what_concerns_one_run() -> None:
+    findings = (finding("a", Severity.ERROR), finding("b", Severity.INFO))
+    passed = (Outcome("AD1", "one", "a"), Outcome("AD1", "one", "b"))
+    skipped = (Outcome("AD2", "two", "b", "no activation"), Outcome("AD2", "two", "a", "no weight"))
+    part = Diagnosis(("a", "b"), findings, passed, skipped).of("b")
+    assert part == Diagnosis(("b",), findings[1:], passed[1:], skipped[:1])
