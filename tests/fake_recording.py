@@ -161,6 +161,7 @@ def diagnosis(recording: Recording, *findings: Finding) -> Diagnosis:
     """Return a diagnosis with one rule passed and one skipped in every run."""
     passed = tuple(Outcome("AD301", "symmetric-weights", run) for run in recording.runs)
     skipped = tuple(
-        Outcome("AD204", "saturated-units", run, "relu is not bounded on both sides") for run in recording.runs
+        Outcome("AD204", "saturated-units", run, "relu is not bounded on both sides")
+        for run in recording.runs
     )
     return Diagnosis(recording.runs, findings, passed, skipped)

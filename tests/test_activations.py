@@ -191,8 +191,12 @@ def test_facts_are_filled_in(name: str) -> None:
         ("vlrelu", None),
     ],
 )
-def test_parameter_is_the_number_behind_the_colon(name: str, parameter: float | None) -> None:
+def test_parameter_is_the_number_behind_the_colon(name: str, parameter: float) -> None:
     assert activation(name).parameter == parameter
+
+
+def test_parameter_is_none_where_there_is_none() -> None:
+    assert {name for name in ACTIVATIONS if activation(name).parameter is not None} == set(PARAMETRIC)
 
 
 def test_parametric_names_are_those_that_take_a_number() -> None:

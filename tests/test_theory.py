@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def adaptive_second_moment(act: Activation, q: float) -> float:
     bends = {edge / sigma for edge in (0.0, *act.kinks)}
     scales = {sign * width / sigma for sign in (-1.0, 1.0) for width in (0.3, 1.0, 3.0, 10.0)}
     points = sorted({x for x in bends | scales if abs(x) < 12.0} | {-12.0, 12.0})
-    pieces = zip(points, points[1:], strict=False)
+    pieces = pairwise(points)
     return float(sum(quad(integrand, a, b, epsabs=1e-16, epsrel=1e-12, limit=200)[0] for a, b in pieces))
 
 
@@ -161,10 +162,9 @@ def test_dead_share_is_that_of_adaptive_quadrature(correlation: float, samples: 
     def integrand(x: float) -> float:
         return math.exp(samples * stats.norm.logcdf(-slope * x)) * normal_density(x)
 
-    points = np.unique(
-        np.clip(np.concatenate([np.linspace(-12, 12, 25), np.linspace(-12, 12, 49) / slope]), -12, 12)
-    )
-    pieces = zip(points, points[1:], strict=False)
+    grid = np.concatenate([np.linspace(-12, 12, 25), np.linspace(-12, 12, 49) / slope])
+    points = np.unique(np.clip(grid, -12, 12))
+    pieces = pairwise(points)
     expected = sum(quad(integrand, a, b, epsabs=1e-14, epsrel=1e-10)[0] for a, b in pieces)
     assert dead_share(correlation, samples) == pytest.approx(expected, rel=1e-6, abs=1e-11)
 

@@ -241,9 +241,8 @@ def test_severity_is_an_ordered_word() -> None:
 
 
 def finding(run: str, severity: Severity) -> Finding:
-    return Finding(
-        "AD101", "vanishing-gradient", severity, run, (1,), ("0",), "small", {"measured": 1e-9}, "use he"
-    )
+    evidence = {"measured": 1e-9}
+    return Finding("AD101", "vanishing-gradient", severity, run, (1,), ("0",), "small", evidence, "use he")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def command(
 
 
 def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:
+    # Threads that spin while they wait cost a busy machine several times the run itself.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with terminal.doing("loading torch"):
         from actdiag.scan import draws, scan
     recordings = []

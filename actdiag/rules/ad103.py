@@ -78,7 +78,8 @@ class ZeroGradient(Rule):
             run,
             Severity.WARNING if run.spec is None else Severity.ERROR,
             rows,
-            f"No gradient reaches {len(rows)} of {len(run.hidden)} hidden layers, though they are trainable: {cause}.",
+            f"No gradient reaches {len(rows)} of {len(run.hidden)} hidden layers, though they are trainable: "
+            f"{cause}.",
             remedy,
             measured=0.0,
             expected="> 0",

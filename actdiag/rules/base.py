@@ -62,7 +62,8 @@ class Run:
         """Return the first step's rows of one tensor kind, by layer, whatever their module."""
         rows = self.rows
         rows = rows[(rows["tensor"] == tensor)]
-        return rows[rows["step"] == rows["step"].min()].sort_values(["layer", "call"], kind="stable")
+        first: pd.DataFrame = rows[rows["step"] == rows["step"].min()]
+        return first.sort_values(["layer", "call"], kind="stable")
 
     def hidden_at(self, tensor: str) -> pd.DataFrame:
         """Return one row per hidden layer: of the product itself, or of its activation.

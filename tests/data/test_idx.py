@@ -168,10 +168,8 @@ def test_broken_compression_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"\0\0\x08\x01\0\0\0\1a")
     with pytest.raises(ActdiagError, match=r"cannot read .*file\.gz: Not a gzipped file"):
         read_idx(path, 1)
-    packed = bytearray(gzip.compress(encode(np.arange(100, dtype=np.uint8))))
-    packed[40] ^= 0xFF
-    path.write_bytes(packed)
-    with pytest.raises(ActdiagError, match=r"file\.gz"):
+    path.write_bytes(gzip.compress(b"")[:10] + b"\xff" * 20)
+    with pytest.raises(ActdiagError, match=r"cannot read .*file\.gz: .*invalid block type"):
         read_idx(path, 1)
 
 

@@ -1,0 +1,134 @@
+"""Recordings made up from a few numbers per layer, so that a test states all that a rule may look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from actdiag import schema
+from actdiag.recording import Recording, frame
+from actdiag.types import RunSpec
+
+NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is measured in one hidden layer; the rms of each tensor unless said otherwise."""
+
+    preactivation: float = 1.0
+    preactivation_grad: float | None = 1.0
+    activation: float = 1.0
+    output: float | None = None
+    weight: float = 1.0
+    weight_grad: float | None = 1.0
+    std_across: float = 1.0
+    correlation: float = 0.0
+    dead_units: float = NAN
+    saturated_fraction: float = NAN
+    units: int = 8
+    positions: int = 1
+    samples: int = 64
+    equal_units: tuple[str, ...] = ()
+    broken: Mapping[str, tuple[int, int]] | None = None
+    """Tensor -> (NaN, Inf) elements in it."""
+
+
+TENSORS = (
+    "preactivation",
+    "preactivation_grad",
+    "activation",
+    "output",
+    "weight",
+    "weight_grad",
+)
+OWNER = {"activation": "act", "output": "norm"}
+
+
+def made_up(
+    layers: Sequence[Layer],
+    act: str = "tanh",
+    spec: Mapping[str, Any] | None = None,
+    own: bool = True,
+    run: str = "run",
+    head: Layer | None = None,
+    trainable: int = 72,
+) -> Recording:
+    """Return a recording of hidden layers and a head; `own` is whether it is the tool's own network."""
+    head = head or Layer()
+    rows = [_row(run, 0, "", "input", Layer(), 1.0)]
+    for number, layer in enumerate(layers, start=1):
+        rows += _rows(run, number, f"layer{number}", layer, TENSORS)
+    kinds = ("preactivation", "preactivation_grad", "weight", "weight_grad")
+    rows += _rows(run, len(layers) + 1, "head", head, kinds)
+    facts = asdict(replace(RunSpec(depth=len(layers), act=act), **(spec or {})))
+    return Recording(
+        frame([row for row, _ in rows], schema.ROWS),
+        frame(list(_modules(run, layers, act, trainable)), schema.MODULES),
+        units={index: units for index, (_, units) in enumerate(rows)},
+        meta={
+            "schema": schema.VERSION,
+            "runs": {run: {"spec": facts if own else None, "loss": {}, "notes": []}},
+        },
+    )
+
+
+Row = tuple[dict[str, Any], "np.ndarray[Any, Any]"]
+
+
+def _rows(run: str, number: int, name: str, layer: Layer, tensors: Sequence[str]) -> list[Row]:
+    rows = []
+    for tensor in tensors:
+        rms = getattr(layer, tensor)
+        if rms is not None:
+            module = name if name == "head" else f"{name}.{OWNER.get(tensor, 'linear')}"
+            rows.append(_row(run, number, module, tensor, layer, rms))
+    return rows
+
+
+def _row(run: str, number: int, module: str, tensor: str, layer: Layer, rms: float) -> Row:
+    nan, inf = (layer.broken or {}).get(tensor, (0, 0))
+    blank = {"str": "", "int64": 0, "float64": NAN, "bool": False}
+    row: dict[str, Any] = {name: blank[kind] for name, kind in schema.ROWS.items()}
+    row.update(
+        run=run,
+        source="measured",
+        layer=number,
+        module=module,
+        tensor=tensor,
+        samples=layer.samples,
+        units=layer.units,
+        positions=layer.positions,
+        count=layer.samples * layer.units * layer.positions,
+        rms=rms,
+        nan_count=nan,
+        inf_count=inf,
+    )
+    if tensor in ("activation", "output"):
+        row["std_across"] = layer.std_across
+    if tensor in ("activation", "output", "preactivation"):
+        row["correlation"] = layer.correlation
+    if tensor == "activation":
+        row.update(dead_units=layer.dead_units, saturated_fraction=layer.saturated_fraction)
+    slope = 0.0 if tensor in layer.equal_units else 0.5
+    values = rms * (1.0 + slope * np.linspace(-1.0, 1.0, layer.units))
+    return row, np.tile(values, (6, 1))
+
+
+def _modules(run: str, layers: Sequence[Layer], act: str, trainable: int) -> list[dict[str, Any]]:
+    blank = {"str": "", "int64": 0, "float64": NAN, "bool": True}
+    empty = {name: blank[kind] for name, kind in schema.MODULES.items()}
+    modules = []
+    for number, _ in enumerate(layers, start=1):
+        for part, kind, after in (
+            ("linear", "product", act),
+            ("act", "activation", ""),
+            ("norm", "norm", ""),
+        ):
+            fact = {"name": f"layer{number}.{part}", "layer": number, "kind": kind, "activation_after": after}
+            modules.append({**empty, "run": run, **fact, "trainable": trainable if part == "linear" else 0})
+    head = {"name": "head", "layer": len(layers) + 1, "kind": "product", "trainable": trainable}
+    return [*modules, {**empty, "run": run, **head}]

@@ -1,0 +1,133 @@
+"""What holds for every rule, and what the remedies say."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import fields, replace
+
+import pytest
+from judging import backward, found, judged, reason, silent
+from recordings import Layer, made_up
+
+from actdiag.rules import RULES
+from actdiag.types import Severity
+
+SECTIONS = ["What it measures:", "Why it matters:", "What to do:", "References:"]
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_documents_itself(code: str) -> None:
+    rule = RULES[code]
+    text = rule.explanation()
+    assert [line for line in text.splitlines() if line in SECTIONS] == SECTIONS
+    assert re.fullmatch(r"[a-z]+-[a-z]+", rule.name)
+    assert re.fullmatch(r"AD\d{3}", code)
+    assert rule.__module__ == f"actdiag.rules.{code.lower()}"
+    assert rule.bad.startswith("actdiag scan ")
+    assert rule.good.startswith("actdiag scan ")
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_says_where_its_thresholds_come_from(code: str) -> None:
+    for item in fields(RULES[code]):
+        assert len(RULES[code].source_of(item.name)) > 20
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_is_silent_on_a_healthy_network(code: str) -> None:
+    healthy = made_up([Layer(dead_units=1.0, saturated_fraction=0.1)] * 4, act="relu")
+    silent(code, healthy)
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_does_not_judge_a_perceptron(code: str) -> None:
+    if code == "AD901":
+        silent(code, made_up([]))
+    else:
+        assert reason(code, made_up([])) == "there is no hidden layer"
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_every_rule_does_not_talk_nonsense_about_nan(code: str) -> None:
+    every = dict.fromkeys(
+        ("preactivation", "preactivation_grad", "activation", "weight", "weight_grad"), (3, 2)
+    )
+    rotten = Layer(
+        preactivation=math.nan,
+        preactivation_grad=math.nan,
+        activation=math.nan,
+        std_across=math.nan,
+        correlation=math.nan,
+        dead_units=2.0,
+        saturated_fraction=0.9,
+        broken=every,
+    )
+    recording = made_up([Layer(), rotten, rotten])
+    if code == "AD901":
+        assert found(code, recording).severity is Severity.ERROR
+    else:
+        assert "is not finite (see AD901)" in reason(code, recording)
+
+
+@pytest.mark.parametrize("code", RULES)
+@pytest.mark.parametrize("scale", [2.0**10, 2.0**-20])
+def test_every_rule_does_not_depend_on_the_scale_of_the_loss(code: str, scale: float) -> None:
+    sizes = [(1e-5, 1e-4), (0.02, 0.5), (1.0, 1.0), (40.0, 3.0), (1e8, 1e4)]
+    for gradient, signal in sizes:
+        layers = [Layer(preactivation_grad=gradient), Layer(activation=signal), Layer(activation=signal)]
+        scaled = [
+            replace(
+                x,
+                preactivation_grad=scale * (x.preactivation_grad or 0.0),
+                weight_grad=scale * (x.weight_grad or 0.0),
+            )
+            for x in layers
+        ]
+        before, after = judged(code, made_up(layers)), judged(code, made_up(scaled))
+        assert [(f.code, f.severity, f.layers) for f in before.findings] == [
+            (f.code, f.severity, f.layers) for f in after.findings
+        ]
+        for one, other in zip(before.findings, after.findings, strict=True):
+            assert one.evidence["measured"] == pytest.approx(other.evidence["measured"], rel=1e-12)
+
+
+def test_remedy_the_wrong_variance_names_the_partner() -> None:
+    recording = backward(1e-5, 1.0, act="relu", spec={"init": "normal:0.01", "width": 256})
+    remedy = found("AD101", recording).remedy
+    assert "--init he_normal" in remedy
+    assert "Var[w] = 0.0078" in remedy  # 2 / 256
+    assert "normal:0.01 gives 0.0001" in remedy
+
+
+def test_remedy_a_gain_counts() -> None:
+    spec = {"init": "xavier", "gain": 0.1}
+    assert "--init xavier_uniform" in found("AD101", backward(1e-5, 1.0, spec=spec)).remedy
+
+
+def test_remedy_an_activation_without_a_partner_goes() -> None:
+    remedy = found("AD101", backward(1e-5, 1.0, act="sigmoid")).remedy
+    assert remedy.startswith("Replace sigmoid: its derivative is at most 1/4")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ({}, "--norm batch, --residual, or fewer layers (--depth 1)"),
+        ({"norm": "batch"}, "use --residual, or fewer layers"),
+        ({"residual": True}, "use --norm batch, because"),
+        ({"norm": "layer", "residual": True}, "use fewer layers"),
+    ],
+)
+def test_remedy_the_right_variance_leaves_the_structure(spec: dict[str, object], expected: str) -> None:
+    remedy = found("AD101", backward(1e-5, 1.0, spec={"init": "xavier_normal", **spec})).remedy
+    assert remedy.startswith("xavier_normal already matches tanh")
+    assert expected in remedy
+
+
+def test_remedy_other_models_have_modules_not_flags() -> None:
+    for act in ("tanh", "sigmoid"):
+        recording = backward(1e-5, 1.0, act=act, own=False)
+        remedy = found("AD101", recording).remedy
+        assert "layer1.linear" in remedy
+        assert "--" not in remedy
