@@ -34,7 +34,7 @@ class Activation:
     Attributes:
         name: canonical name, with its parameter where one was given.
         function: phi, elementwise on float64 arrays (for maxout: of the larger of the two pieces).
-        derivative: phi', taken from the right at kinks.
+        derivative: phi', at a kink as torch takes it.
         kinks: where phi or phi' jumps; quadrature is split there.
         formula: phi in words.
         source: where the function comes from.
@@ -72,7 +72,7 @@ def activation(text: str) -> Activation:
         UsageError: unknown name, or a parameter where none is taken, or not a finite number.
 
     >>> activation("tanh").saturation
-    (-2.1788..., 2.1788...)
+    (-2.178..., 2.178...)
     """
     name, parameter = split_parameter(text)
     factory = ACTIVATIONS[name]
@@ -288,7 +288,7 @@ _row(
 _row(
     "hardtanh",
     function=lambda z: np.clip(z, -1.0, 1.0),
-    derivative=lambda z: _where((z >= -1.0) & (z < 1.0), 1.0, 0.0),
+    derivative=lambda z: _where((z > -1.0) & (z < 1.0), 1.0, 0.0),
     kinks=(-1.0, 1.0),
     formula="min(1, max(-1, z))",
     source="Collobert 2004",

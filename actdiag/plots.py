@@ -161,7 +161,7 @@ def _limits(axes: Axes, part: Profile, axis: LogAxis) -> None:
 def _curve(axes: Axes, curve: Curve, colour: str, axis: LogAxis) -> None:
     """Draw a curve with gaps; exact zeros as triangles at the foot, what is not finite at the head."""
     good = np.isfinite(curve.values) & (curve.values > 0)
-    dense, top = len(curve.layers) > 24, colour == GREEN  # smaller marks, so that rms is seen below
+    dense, top = len(curve.layers) > 24, colour == GREEN  # thinner, so that rms is seen below
     axes.plot(
         curve.layers,
         np.where(good, curve.values, np.nan),
@@ -170,7 +170,7 @@ def _curve(axes: Axes, curve: Curve, colour: str, axis: LogAxis) -> None:
         marker="" if curve.theory else "s" if top else "o",
         ms=(2.0 if top else 4.0) if dense else (3.5 if top else 6.5),
         mec="none",
-        lw=1.4,
+        lw=3.2 if colour == BLUE and not curve.theory else 1.4,
         clip_on=False,
         label=curve.label,
     )

@@ -33,7 +33,7 @@ class Recording:
         linear: row index -> (128,) int64 linear histogram over the activation's range, where it is bounded.
         units: row index -> (6, units) float64, its rows named by `UNIT_FIELDS`.
         modules: one row per module; columns as in `actdiag.schema.MODULES`.
-        meta: schema, actdiag and torch versions; runs: {run: {spec, loss, notes}}.
+        meta: schema, actdiag and torch versions; runs: {run: {spec, loss, notes, command}}.
     """
 
     rows: pd.DataFrame

@@ -49,7 +49,8 @@ def scan(spec: RunSpec) -> Recording:
         spec, features=inputs.shape[1], classes=batch.classes, batch=inputs.shape[0], device=device.type
     )
     facts = {"kind": spec.loss, "reduction": "mean", "value": _plain(loss.item())}
-    return recorder.recording(_spec_facts(resolved, gain), facts, [batch.note] if batch.note else [])
+    notes = [batch.note] if batch.note else []
+    return recorder.recording(_spec_facts(resolved, gain), facts, notes, spec.command())
 
 
 def draws(spec: RunSpec, count: int) -> Iterator[RunSpec]:

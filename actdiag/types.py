@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields
 from enum import Enum
@@ -80,6 +81,10 @@ class RunSpec:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("act", "init", "data"):
+            if not isinstance(getattr(self, name), str):
+                raise UsageError(f"{name} is a name, as 'tanh', got {getattr(self, name)!r}")
+        _make_float(self, "gain", "bias", "dropout")
         for name, smallest in _SMALLEST.items():
             _check_whole(name, getattr(self, name), smallest)
         for name, words in CHOICES.items():
@@ -102,7 +107,7 @@ class RunSpec:
                 parts.append(_part(item.name, value))
         text = "-".join(parts)
         slug = re.sub(r"[^a-z0-9._-]+", "-", text)
-        lossless = slug == text.replace(":", "-") and len(slug) <= 120
+        lossless = slug == text.replace(":", "-") and ":" not in self.data and len(slug) <= 120
         return slug if lossless else f"{slug[:100]}-{self._digest()}"
 
     def _digest(self) -> str:
@@ -120,6 +125,14 @@ class RunSpec:
             if item.name in ("depth", "width", "act", "init") or value != item.default:
                 words.append(_option(item.name.replace("_", "-"), value))
         return " ".join(words)
+
+
+def _make_float(spec: RunSpec, *names: str) -> None:
+    """Turn whole numbers and -0.0 into the float they equal, so that equal specs have equal slugs."""
+    for name in names:
+        value = getattr(spec, name)
+        if isinstance(value, (int, float)):
+            object.__setattr__(spec, name, float(value) + 0.0)
 
 
 def _check_whole(name: str, value: Any, smallest: int) -> None:
@@ -152,7 +165,7 @@ def _part(name: str, value: Any) -> str:
 def _option(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"--{name}" if value else f"--no-{name}"
-    return f"--{name} {value}"
+    return f"--{name} {shlex.quote(str(value))}"
 
 
 class Severity(str, Enum):

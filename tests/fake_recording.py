@@ -97,6 +97,7 @@ def fake(
         "spec": asdict(resolved),
         "loss": {"kind": "cross_entropy", "value": 2.3, "reduction": "mean"},
         "notes": [],
+        "command": "actdiag scan --depth 4 --width 16 --act tanh --init xavier",
     }
     return Recording(
         frame(records, schema.ROWS),

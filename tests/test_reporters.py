@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 from fake_recording import diagnosis, fake, finding, simulate
 
+from actdiag import scan
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.recording import Recording, concatenate
 from actdiag.reporters import REPORTERS, diagnosis_as_dict, report
@@ -215,19 +216,13 @@ def test_page_without_a_diagnosis_says_so() -> None:
 @pytest.mark.parametrize(
     "spec",
     [
-        RunSpec(act="relu", init="he", norm="batch", residual=True, seed=3),
-        RunSpec(gain=1.5, features=7, classes=3, batch=64, bias=0.1),
-        RunSpec(init="normal:0.01", data="digits", standardise=False),
+        RunSpec(depth=2, width=8, act="relu", init="he", norm="batch", residual=True, seed=3),
+        RunSpec(depth=2, width=8, gain=1.5, features=7, classes=3, batch=64, bias=0.1),
+        RunSpec(depth=2, width=8, init="normal:0.01", data="digits", standardise=False),
     ],
 )
-def test_command_names_the_same_run(spec: RunSpec) -> None:
-    default = {"he": 2**0.5, "xavier": 1.0}.get(spec.init)
-    resolved = {
-        "gain": spec.gain or default,
-        "features": spec.features or (64 if spec.data == "digits" else 256),
-        "classes": spec.classes or 10,
-    }
-    recording = with_spec(simulate(2)[0], **{**asdict(spec), **resolved})
+def test_command_is_the_one_that_was_given(spec: RunSpec) -> None:
+    recording = scan(spec)
     assert " --".join(context(recording, diagnosis(recording))["command"]) == spec.command()
 
 

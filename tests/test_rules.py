@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import fields, replace
 
+import pandas as pd
 import pytest
 from judging import backward, found, judged, reason, silent
 from recordings import Layer, made_up
@@ -131,3 +132,29 @@ def test_remedy_other_models_have_modules_not_flags() -> None:
         remedy = found("AD101", recording).remedy
         assert "layer1.linear" in remedy
         assert "--" not in remedy
+
+
+def test_remedy_a_long_list_of_modules_is_cut() -> None:
+    remedy = found("AD101", backward(*[1e-5] * 6, 1.0, own=False)).remedy
+    assert "layer4.linear (tanh: xavier_uniform) and 2 more." in remedy
+    assert "layer5" not in remedy
+    short = found("AD101", backward(*[1e-5] * 4, 1.0, own=False)).remedy
+    assert "layer4.linear (tanh: xavier_uniform)." in short
+
+
+def test_remedy_half_the_layers() -> None:
+    assert "--depth 3)" in found("AD101", backward(1e-5, *[1.0] * 5)).remedy
+
+
+def test_the_first_step_is_judged() -> None:
+    recording = backward(1e-5, 1.0)
+    later = recording.rows.assign(step=1)
+    later.loc[later["tensor"] == "preactivation_grad", "rms"] = 1.0
+    rows = pd.concat([recording.rows, later], ignore_index=True)
+    assert found("AD101", replace(recording, rows=rows)).evidence["measured"] == pytest.approx(1e-5)
+
+
+def test_the_first_layer_that_is_not_finite_is_named() -> None:
+    broken = Layer(broken={"activation": (1, 0)})
+    expected = "the activation of layer 2 is not finite (see AD901)"
+    assert reason("AD201", made_up([Layer(), broken, broken])) == expected

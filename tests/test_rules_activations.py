@@ -41,6 +41,14 @@ def test_size_growing() -> None:
     silent("AD201", forward(1.0, 320.0))
 
 
+def test_size_dropout_is_left_out() -> None:
+    """Its mask makes samples differ that the network cannot tell apart."""
+    recording = made_up([Layer(output=1.0), Layer(output=50.0)])
+    masks = recording.modules["kind"] == "norm"
+    recording.modules.loc[masks, "kind"] = "dropout"
+    silent("AD202", recording)
+
+
 def test_size_no_signal_at_all_is_not_judged() -> None:
     assert reason("AD201", forward(0.0, 0.0)) == "the signal of the first hidden layer is exactly zero"
 

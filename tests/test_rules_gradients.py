@@ -90,6 +90,11 @@ def test_exploding_beyond_the_precision_of_float32_is_an_error() -> None:
     assert found("AD102", backward(1.01 * 2.0**23, 1.0)).severity is Severity.ERROR
 
 
+def test_exploding_needs_a_gradient_in_the_last_layer() -> None:
+    assert "AD103" in reason("AD102", backward(1.0, 0.0))
+    silent("AD102", backward(0.0, 1.0))
+
+
 def test_zero_a_tiny_gradient_is_not_zero() -> None:
     silent("AD103", backward(1e-40, 1.0))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -36,6 +37,11 @@ def test_module_in_current_folder_is_a_factory(tmp_path: Path, monkeypatch: pyte
         parse_source("my_own_flowers:make")
     (tmp_path / "my_own_flowers.py").write_text("")
     assert parse_source("my_own_flowers:make")[1] == "my_own_flowers:make"
+
+
+def test_module_without_a_file_is_a_factory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "made_in_a_notebook", ModuleType("made_in_a_notebook"))
+    assert parse_source("made_in_a_notebook:make")[0].name == "pkg.mod:callable"
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,7 @@ class Recorder:
         spec: Mapping[str, Any] | None = None,
         loss: Mapping[str, Any] | None = None,
         notes: list[str] | None = None,
+        command: str = "",
     ) -> Recording:
         """Return what was recorded so far, as one run.
 
@@ -97,6 +98,7 @@ class Recorder:
             spec: the resolved fields of a `RunSpec`; None for a model of the user's own.
             loss: kind, reduction and value of the loss.
             notes: for the reader.
+            command: the command line that repeats the run.
         """
         columns = _spec_columns(spec)
         own = {
@@ -125,6 +127,7 @@ class Recorder:
                         "spec": None if spec is None else dict(spec),
                         "loss": dict(loss or {}),
                         "notes": list(notes or []),
+                        "command": command,
                     }
                 },
             },

@@ -13,6 +13,7 @@ from actdiag.cli.options import FORMATS, Command, exit_if_found, rule_options, s
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
+from actdiag.sources import parse_source
 from actdiag.types import CHOICES, RunSpec
 
 DEFAULT = RunSpec()
@@ -99,6 +100,7 @@ def command(
     spec, settings = RunSpec(**fields), settings_from(select, ignore, assignments)
     if seeds < 1:
         raise UsageError(f"seeds is a whole number >= 1, got {seeds}")
+    parse_source(spec.data)
     terminal = Terminal(as_json, quiet)
     recording = _measure(spec, seeds, terminal)
     from actdiag.diagnosis import diagnose

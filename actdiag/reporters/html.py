@@ -10,14 +10,12 @@ from typing import Any
 import pandas as pd
 
 from actdiag import profiles
-from actdiag.errors import ActdiagError
-from actdiag.initialisers import initialiser
 from actdiag.numerals import interval, numeral, percent
 from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.reporters.figures import BOX, chart, histograms
-from actdiag.types import VERDICTS, Diagnosis, Finding, RunSpec, Severity, spec_fields
+from actdiag.types import VERDICTS, Diagnosis, Finding, Severity
 
 _MEANINGS = {
     "healthy": "Signal and gradient reach every layer: nothing found keeps this network from learning.",
@@ -88,7 +86,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "skipped": mine.skipped,
         "notes": facts.get("notes") or [],
         "spec": _spec(facts.get("spec")),
-        "command": _command(facts.get("spec")).split(" --"),
+        "command": str(facts.get("command", "")).split(" --"),
         "loss": {name: value for name, value in (facts.get("loss") or {}).items() if value is not None},
         "versions": {name: recording.meta.get(name, "unknown") for name in ("actdiag", "torch", "schema")},
         **_figures(recording, run),
@@ -126,24 +124,6 @@ def _number(value: Any) -> str:
 
 def _spec(spec: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(spec or {})
-
-
-def _command(spec: Mapping[str, Any] | None) -> str:
-    """Return the command line of a resolved spec, without what follows by itself; "" where there is none."""
-    if not spec:
-        return ""
-    try:
-        given = {name: value for name, value in spec.items() if name in spec_fields()}
-        if given.get("gain") == initialiser(str(given["init"])).gain:
-            given["gain"] = None
-        gaussian = given.get("data") == "gaussian"
-        if not gaussian or given.get("features") == given["width"]:
-            given["features"] = None
-        if not gaussian or given.get("classes") == 10:
-            given["classes"] = None
-        return RunSpec(**given).command()
-    except (ActdiagError, KeyError, TypeError):
-        return ""
 
 
 def _figures(recording: Recording, run: str) -> dict[str, Any]:

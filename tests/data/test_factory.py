@@ -35,6 +35,7 @@ def spec_of(attribute: str = "make", **fields: object) -> RunSpec:
         "np.array([[1, 2], [3, 5]]), np.array([2, 0], dtype='>i2')",
         "np.array([[1, 2], [3, 5]], dtype='>f4')[::-1], np.array([0, 2], dtype=np.uint8)",
         "torch.tensor([[[1], [2]], [[3], [5]]], dtype=torch.bfloat16), [2, 0]",
+        "np.array([[1, 2], [3, 5]], dtype=np.uint16), np.array([2, 0], dtype=np.uint16)",
         "[[1, 2], [3, 5]], (2, 0)",
     ],
 )
