@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from judging import forward, found, reason, silent
 from recordings import Layer, made_up
@@ -201,3 +202,44 @@ def test_collapsed_one_sample_cannot_tell() -> None:
 
 def test_collapsed_no_signal_is_not_judged() -> None:
     assert "exactly zero" in reason("AD206", forward(1.0, 0.0))
+
+
+def test_dead_the_first_of_several_layers_is_named() -> None:
+    dead = Layer(dead_units=8.0)
+    finding = found("AD203", made_up([Layer(dead_units=1.0), dead, dead], act="relu"))
+    assert (finding.severity, finding.layers) == (Severity.ERROR, (2, 3))
+    assert "Every unit of layer 2 is dead" in finding.message
+
+
+def test_dead_the_layer_furthest_over_its_bound_is_named() -> None:
+    """The bounds at 100 units are 0.423 for c = 0 and 0.7 for c = 1."""
+    layers = [
+        Layer(dead_units=72.0, units=100, correlation=1.0),
+        Layer(dead_units=60.0, units=100, correlation=0.0),
+        Layer(dead_units=10.0, units=100, correlation=0.0),
+    ]
+    finding = found("AD203", made_up(layers, act="relu"))
+    assert finding.layers == (1, 2)
+    assert "60% of the units of layer 2" in finding.message
+
+
+def test_dead_the_correlation_is_of_what_enters_the_activation() -> None:
+    """A norm before the activation has a preactivation of its own, recorded after the product's."""
+    recording = made_up([Layer(dead_units=50.0, units=100, correlation=1.0)], act="relu")
+    silent("AD203", recording)
+    extra = recording.rows[recording.rows["module"] == "layer1.linear"].head(1)
+    extra = extra.assign(module="layer1.norm", correlation=0.0)
+    rows = pd.concat([recording.rows, extra], ignore_index=True)
+    assert found("AD203", replace(recording, rows=rows)).evidence["threshold"] < 0.5
+
+
+def test_dead_remedies_follow_the_activation() -> None:
+    dead = [Layer(dead_units=8.0)]
+    assert "Replace step" in found("AD203", made_up(dead, act="step")).remedy
+    assert "leaky_relu" not in found("AD203", made_up(dead, act="step")).remedy
+    assert "--act leaky_relu" in found("AD203", made_up(dead, act="relu", spec={"init": "he"})).remedy
+
+
+def test_size_growth_from_nothing_is_not_judged() -> None:
+    assert "exactly zero" in reason("AD202", forward(0.0, 1.0))
+    silent("AD202", forward(1.0, 0.0))

@@ -164,3 +164,16 @@ def test_zero_a_forward_pass_alone_is_not_judged() -> None:
 
 def test_zero_zero_stays_an_error_in_other_models() -> None:
     assert found("AD103", backward(0.0, 1.0, own=False)).severity is Severity.ERROR
+
+
+def test_zero_the_cause_is_at_the_highest_layer_without_gradient() -> None:
+    layers = [Layer(preactivation_grad=0.0, dead_units=8.0), Layer(preactivation_grad=0.0), Layer()]
+    assert "underflowed" in found("AD103", made_up(layers, act="relu")).message
+
+
+def test_zero_a_step_below_is_not_the_cause() -> None:
+    """The step is in layer 1; layer 2 has no gradient either, which a step below cannot do."""
+    recording = backward(0.0, 0.0, 1.0)
+    first = recording.modules["name"] == "layer1.linear"
+    recording.modules.loc[first, "activation_after"] = "step"
+    assert "underflowed" in found("AD103", recording).message

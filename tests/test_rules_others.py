@@ -9,6 +9,7 @@ import pytest
 from judging import found, reason, silent
 from recordings import Layer, made_up
 
+from actdiag.recording import UNIT_FIELDS
 from actdiag.types import Severity
 
 SAME = Layer(equal_units=("preactivation", "preactivation_grad", "weight"))
@@ -93,3 +94,19 @@ def test_nonfinite_broken_data() -> None:
     finding = found("AD901", recording)
     assert "NaN appears first in the input" in finding.message
     assert "Clean the data" in finding.remedy
+
+
+@pytest.mark.parametrize("field", ["mean", "std", "max", "min"])
+def test_symmetric_units_agree_in_every_number(field: str) -> None:
+    recording = made_up([SAME])
+    for units in recording.units.values():
+        units[UNIT_FIELDS.index(field)] += 0.01 * np.arange(units.shape[1])
+    silent("AD301", recording)
+
+
+def test_nonfinite_remedies_follow_what_overflowed() -> None:
+    infinite, undefined = Layer(broken={"activation": (0, 5)}), Layer(broken={"activation": (5, 0)})
+    spec = {"init": "normal:9"}
+    assert "--init xavier_uniform" in found("AD901", made_up([infinite], spec=spec)).remedy
+    for recording in (made_up([undefined], spec=spec), made_up([infinite], own=False)):
+        assert "Look at the operation that makes the activation" in found("AD901", recording).remedy
