@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from actdiag.rules.base import (
     NotJudged,
-    Rule,
     Run,
     finite,
     register,
@@ -17,13 +16,13 @@ from actdiag.rules.base import (
     times,
     two_layers,
 )
-from actdiag.rules.remedies import even_out
-from actdiag.types import Finding, Severity
+from actdiag.rules.slopes import Slope
+from actdiag.types import Finding
 
 
 @register
 @dataclass(frozen=True)
-class VanishingGradient(Rule):
+class VanishingGradient(Slope):
     """Find a gradient that shrinks from the last hidden layer down to the first.
 
     What it measures:
@@ -69,17 +68,12 @@ class VanishingGradient(Rule):
         smallest = float(ratios.min())
         if smallest >= self.floor:
             return
-        severe = smallest < self.error
         low, last = int(rows.loc[ratios.idxmin(), "layer"]), int(rows["layer"].iloc[-1])
-        found = rows[ratios < self.floor]
-        yield self.finding(
+        yield self.slope(
             run,
-            Severity.ERROR if severe else Severity.WARNING,
-            found,
-            f"The gradient's norm shrinks {times(1 / smallest)} from layer {last} down to layer {low}, "
-            f"a factor of {smallest ** (1 / (last - low)):.2g} per layer.",
-            even_out(run, found),
-            measured=smallest,
-            expected=1.0,
-            **self.against("error" if severe else "floor"),
+            rows[ratios < self.floor],
+            smallest,
+            last - low,
+            f"The gradient's norm shrinks {times(1 / smallest)} from layer {last} down to layer {low}",
+            "error" if smallest < self.error else "floor",
         )

@@ -8,7 +8,6 @@ from typing import ClassVar
 
 from actdiag.rules.base import (
     NotJudged,
-    Rule,
     Run,
     finite,
     register,
@@ -17,13 +16,13 @@ from actdiag.rules.base import (
     times,
     two_layers,
 )
-from actdiag.rules.remedies import even_out
-from actdiag.types import Finding, Severity
+from actdiag.rules.slopes import Slope
+from actdiag.types import Finding
 
 
 @register
 @dataclass(frozen=True)
-class ExplodingGradient(Rule):
+class ExplodingGradient(Slope):
     """Find a gradient that grows from the last hidden layer down to the first.
 
     What it measures:
@@ -69,17 +68,12 @@ class ExplodingGradient(Rule):
         largest = float(ratios.max())
         if largest <= self.ceiling:
             return
-        severe = largest > self.error
         low, last = int(rows.loc[ratios.idxmax(), "layer"]), int(rows["layer"].iloc[-1])
-        found = rows[ratios > self.ceiling]
-        yield self.finding(
+        yield self.slope(
             run,
-            Severity.ERROR if severe else Severity.WARNING,
-            found,
-            f"The gradient's norm grows {times(largest)} from layer {last} down to layer {low}, "
-            f"a factor of {largest ** (1 / (last - low)):.2g} per layer.",
-            even_out(run, found),
-            measured=largest,
-            expected=1.0,
-            **self.against("error" if severe else "ceiling"),
+            rows[ratios > self.ceiling],
+            largest,
+            last - low,
+            f"The gradient's norm grows {times(largest)} from layer {last} down to layer {low}",
+            "error" if largest > self.error else "ceiling",
         )

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times, two_layers
-from actdiag.rules.remedies import even_out
-from actdiag.types import Finding, Severity
+from actdiag.rules.base import NotJudged, Run, finite, register, threshold, times, two_layers
+from actdiag.rules.slopes import Slope
+from actdiag.types import Finding
 
 
 @register
 @dataclass(frozen=True)
-class VanishingActivation(Rule):
+class VanishingActivation(Slope):
     """Find a signal that shrinks from the first hidden layer to the last.
 
     What it measures:
@@ -58,17 +58,12 @@ class VanishingActivation(Rule):
         if ratio >= self.floor:
             return
         shrunk = times(1 / ratio if ratio else math.inf)
-        severe = ratio < self.error
         first, last = int(rows["layer"].iloc[0]), int(rows["layer"].iloc[-1])
-        found = rows[ratios < self.floor]
-        yield self.finding(
+        yield self.slope(
             run,
-            Severity.ERROR if severe else Severity.WARNING,
-            found,
-            f"The signal's rms shrinks {shrunk} from layer {first} up to layer {last}, a "
-            f"factor of {ratio ** (1 / (last - first)):.2g} per layer.",
-            even_out(run, found),
-            measured=ratio,
-            expected=1.0,
-            **self.against("error" if severe else "floor"),
+            rows[ratios < self.floor],
+            ratio,
+            last - first,
+            f"The signal's rms shrinks {shrunk} from layer {first} up to layer {last}",
+            "error" if ratio < self.error else "floor",
         )

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times, two_layers
-from actdiag.rules.remedies import even_out
-from actdiag.types import Finding, Severity
+from actdiag.rules.base import NotJudged, Run, finite, register, threshold, times, two_layers
+from actdiag.rules.slopes import Slope
+from actdiag.types import Finding
 
 
 @register
 @dataclass(frozen=True)
-class ExplodingActivation(Rule):
+class ExplodingActivation(Slope):
     """Find a signal that grows from the first hidden layer to the last.
 
     What it measures:
@@ -59,17 +59,12 @@ class ExplodingActivation(Rule):
         ratio = float(ratios.iloc[-1])
         if ratio <= self.ceiling:
             return
-        severe = ratio > self.error
         first, last = int(rows["layer"].iloc[0]), int(rows["layer"].iloc[-1])
-        found = rows[ratios > self.ceiling]
-        yield self.finding(
+        yield self.slope(
             run,
-            Severity.ERROR if severe else Severity.WARNING,
-            found,
-            f"The signal's rms grows {times(ratio)} from layer {first} up to layer {last}, a factor of "
-            f"{ratio ** (1 / (last - first)):.2g} per layer.",
-            even_out(run, found),
-            measured=ratio,
-            expected=1.0,
-            **self.against("error" if severe else "ceiling"),
+            rows[ratios > self.ceiling],
+            ratio,
+            last - first,
+            f"The signal's rms grows {times(ratio)} from layer {first} up to layer {last}",
+            "error" if ratio > self.error else "ceiling",
         )

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
+from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.registry import Registry
 from actdiag.types import Finding, Severity
@@ -183,13 +184,11 @@ def register(rule: type[Rule]) -> type[Rule]:
 
 
 def times(ratio: float) -> str:
-    """Spell a ratio for a message: `23 times`, `3.1e+07 times`.
+    """Spell a ratio for a message.
 
     >>> times(23.4), times(31e6), times(1.26)
-    ('23 times', '3.1e+07 times', '1.3 times')
+    ('23 times', '3.1e7 times', '1.3 times')
     """
     if not math.isfinite(ratio):
         return "infinitely many times"
-    return (
-        f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times" if ratio < 1e4 else f"{ratio:.1e} times"
-    )
+    return f"{numeral(ratio, 2 if ratio < 1e4 else 3)} times"
