@@ -11,7 +11,7 @@ from actdiag.rules.base import NotJudged, Run
 from actdiag.settings import Settings
 from actdiag.types import Diagnosis, Finding, Outcome, Severity
 
-CAPPED = " (Not called an error: the threshold holds for plain chains of layers, and this model may differ.)"
+CAPPED = " (No error: the thresholds are made for the networks of actdiag scan, and this model may differ.)"
 
 
 def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosis:

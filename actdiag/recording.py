@@ -115,7 +115,10 @@ class Recording:
                 _read(folder / name, types)
                 for name, types in (("rows.csv", schema.ROWS), ("modules.csv", schema.MODULES))
             )
-            return cls(rows, modules, *_read_arrays(folder / "histograms.npz"), meta)
+            histograms, linear, units = _read_arrays(folder / "histograms.npz")
+            if max(histograms, default=-1) >= len(rows):
+                raise ValueError(f"rows.csv has {len(rows)} rows, fewer than histograms.npz knows")
+            return cls(rows, modules, histograms, linear, units, meta)
         except (
             ValueError,
             KeyError,
@@ -135,6 +138,8 @@ def _same(mine: Arrays, theirs: Arrays) -> bool:
 
 
 def _check_version(meta: Mapping[str, Any], folder: Path) -> None:
+    if "schema" not in meta:
+        raise ValueError("meta.json names no schema")
     if meta["schema"] != schema.VERSION:
         raise SchemaError(
             f"the recording in {folder} has schema version {meta['schema']}, this actdiag reads "

@@ -13,8 +13,8 @@ import torch
 from actdiag.activations import activation
 from actdiag.capture import Recorder
 from actdiag.catalogue import loss_function
-from actdiag.data import load_batch
-from actdiag.errors import ActdiagError
+from actdiag.data import Batch, load_batch
+from actdiag.errors import ActdiagError, UsageError
 from actdiag.initialisers import initialiser
 from actdiag.models import build
 from actdiag.recording import Recording
@@ -36,6 +36,7 @@ def scan(spec: RunSpec) -> Recording:
     """
     device = resolve_device(spec.device)
     batch = load_batch(spec)
+    _check_measurable(spec, batch)
     act, init = activation(spec.act), initialiser(spec.init)
     gain = resolve_gain(spec.gain, act, init.gain)
     dtype = getattr(torch, spec.dtype)
@@ -51,6 +52,19 @@ def scan(spec: RunSpec) -> Recording:
     facts = {"kind": spec.loss, "reduction": "mean", "value": _plain(loss.item())}
     notes = [batch.note] if batch.note else []
     return recorder.recording(_spec_facts(resolved, gain), facts, notes, spec.command())
+
+
+def _check_measurable(spec: RunSpec, batch: Batch) -> None:
+    """Raise where the batch can give no loss or no gradient, whatever the network."""
+    samples, varies = batch.inputs.shape[0], bool((batch.inputs != batch.inputs[:1]).any())
+    if spec.norm == "batch" and samples < 2:
+        raise UsageError("--norm batch needs at least 2 samples, got 1: raise --batch, or use --norm layer")
+    if spec.loss == "cross_entropy" and batch.classes < 2:
+        raise UsageError("cross_entropy needs at least 2 classes, got 1: its loss is always 0")
+    if samples > 1 and not varies:
+        raise UsageError(
+            f"all {samples} samples of '{spec.data}' are the same: there is nothing to tell apart"
+        )
 
 
 def draws(spec: RunSpec, count: int) -> Iterator[RunSpec]:

@@ -26,6 +26,8 @@ CHOICES = {
 """The fields of `RunSpec` that take one of a few words."""
 
 _SMALLEST = {"depth": 0, "width": 1, "batch": 1, "seed": 0, "features": 1, "classes": 1}
+_LARGEST = 2**31 - 1
+"""Of every whole number: what fits any index and any random generator's seed."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def _check_whole(name: str, value: Any, smallest: int) -> None:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
         raise UsageError(f"{name} is a whole number >= {smallest}, got {value!r}")
+    if value > _LARGEST:
+        raise UsageError(f"{name} is a whole number <= {_LARGEST}, got {value}")
 
 
 def _check_gain(gain: float | str | None, init: str) -> None:
@@ -188,6 +192,8 @@ VERDICTS = {
     Severity.ERROR: "does not train",
 }
 """What the worst finding of a run means for the run."""
+NOT_JUDGED = "not judged"
+"""The verdict where nothing was found because no rule about gradients or activations could look."""
 
 
 @dataclass(frozen=True)
@@ -251,22 +257,30 @@ class Diagnosis:
         return max((finding.severity for finding in self.findings), key=lambda s: s.rank, default=None)
 
     @property
+    def run_verdict(self) -> str:
+        """Return the verdict on this diagnosis as one run, see `VERDICTS` and `NOT_JUDGED`."""
+        core = ("AD1", "AD2")
+        looked = self.findings or any(outcome.code.startswith(core) for outcome in self.passed)
+        unable = any(outcome.code.startswith(core) for outcome in self.skipped)
+        return NOT_JUDGED if unable and not looked else VERDICTS[self.worst]
+
+    @property
     def votes(self) -> dict[str, int]:
         """Return how many runs got each verdict, the most frequent first, then the more severe."""
-        verdicts = [VERDICTS[self.of(run).worst] for run in self.runs]
-        order = list(dict.fromkeys(reversed(VERDICTS.values())))
+        verdicts = [self.of(run).run_verdict for run in self.runs]
+        order = [*dict.fromkeys(reversed(VERDICTS.values())), NOT_JUDGED]
         counted = {verdict: verdicts.count(verdict) for verdict in order if verdict in verdicts}
         return dict(sorted(counted.items(), key=lambda item: -item[1]))
 
     @property
     def verdict(self) -> str:
-        """Return the verdict that most runs got: healthy, trains worse than it could, or does not train."""
+        """Return the verdict that most runs got: healthy, not judged, and so on."""
         return next(iter(self.votes), "nothing to judge")
 
     @property
     def typical_run(self) -> str:
         """Return the first run that got the verdict."""
-        return next(run for run in self.runs if VERDICTS[self.of(run).worst] == self.verdict)
+        return next(run for run in self.runs if self.of(run).run_verdict == self.verdict)
 
 
 def spec_fields() -> dict[str, Any]:

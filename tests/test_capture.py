@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from actdiag import diagnose
 from actdiag.capture import attach
+from actdiag.errors import UsageError
 from actdiag.recording import Recording
 
 
@@ -186,6 +188,28 @@ def test_what_is_not_observed_is_named_with_its_reason() -> None:
     assert modules.loc["lstm", "reason"] == "its output is not one floating-point tensor but a tuple"
     assert modules.loc["unused", "reason"] == "not called"
     assert not modules.loc[["lstm", "unused"], "observed"].any()
+
+
+def test_a_net_with_functional_activations_is_not_judged() -> None:
+    class Functional(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(10))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for layer in self.layers:
+                x = torch.sigmoid(layer(x))
+            return x
+
+    diagnosis = diagnose(record(Functional(), torch.randn(16, 8)))
+    assert diagnosis.verdict == "not judged"
+    reasons = {outcome.code: outcome.reason for outcome in diagnosis.skipped}
+    assert reasons["AD101"].startswith("no activation module was seen behind any of 10 layers")
+
+
+def test_attach_wants_a_module() -> None:
+    with pytest.raises(UsageError, match=r"attach takes a torch\.nn\.Module, got str"):
+        attach("model")  # type: ignore[arg-type]
 
 
 def test_no_tensor_is_kept() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from rich.console import Console
 
-from actdiag import Recording, RunSpec, __version__
+from actdiag import Recording, RunSpec, __version__, diagnose
 from actdiag.cli import COMMANDS, cli
+from actdiag.cli.terminal import Terminal
 from actdiag.recording import FILES
 from actdiag.rules import RULES
 
@@ -60,6 +63,34 @@ def test_a_folder_of_the_users_own_is_never_replaced_unasked() -> None:
     output = run("scan", *SMALL, "--out", "precious", code=1).output
     assert len(output.strip().splitlines()) == 1
     assert Path("precious/thesis.tex").read_text() == "years of work"
+
+
+def test_what_the_user_put_into_a_report_stays() -> None:
+    run("scan", *SMALL, "--out", "here", "--format", "json")
+    Path("here/notes.txt").write_text("layer 3?")
+    Path("here/sub").mkdir()
+    run("scan", *SMALL, "--out", "here")
+    names = {path.name for path in Path("here").iterdir()}
+    assert names >= {"notes.txt", "sub", "report.json", "report.html"}
+    assert Path("here/notes.txt").read_text() == "layer 3?"
+
+
+def test_a_perceptron_is_not_called_healthy() -> None:
+    output = run("scan", "--depth", "0", "--width", "16", "--batch", "32").output
+    assert output.startswith("NOT JUDGED: tanh, xavier, 0 x 16")
+    assert "not judged: AD101 vanishing-gradient: there is no hidden layer" in output
+
+
+@pytest.mark.parametrize("width", [72, 80, 100, 140])
+def test_the_table_never_loses_digits(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run("scan", *SMALL, "--act", "relu").output.splitlines()[-1].split()[-1]
+    recording = Recording.load(folder)
+    terminal = Terminal()
+    terminal.console = Console(width=width, file=io.StringIO())
+    terminal.show(recording, diagnose(recording))
+    table = terminal.console.file.getvalue()  # type: ignore[attr-defined]
+    assert "grad/weight" in table
+    assert "\u2026" not in table
 
 
 def test_seeds_vote() -> None:
@@ -149,6 +180,13 @@ def test_all_rules_at_once() -> None:
         ("scan --init normal", "needs its number: write normal:0.01"),
         ("scan --init normal:x", "takes a finite number, got 'x'"),
         ("scan --act relu:3", "takes no parameter"),
+        (
+            "scan --norm batch --batch 1",
+            "needs at least 2 samples, got 1: raise --batch, or use --norm layer",
+        ),
+        ("scan --classes 1", "cross_entropy needs at least 2 classes, got 1"),
+        ("scan --data csv:same.csv:y", "all 3 samples of 'csv:same.csv:y' are the same"),
+        ("scan --seed 99999999999999999999999", "seed is a whole number <= 2147483647"),
         ("scan --seeds 0", "seeds is a whole number >= 1, got 0"),
         ("scan --data csv:nowhere.csv:y", "nowhere.csv"),
         ("scan --data idx:nowhere", "nowhere"),
@@ -165,6 +203,7 @@ def test_all_rules_at_once() -> None:
     ],
 )
 def test_a_mistake_is_one_clear_line(command: str, words: str) -> None:
+    Path("same.csv").write_text("a,b,y\n1,2,cat\n1,2,dog\n1,2,cat\n")
     result = CliRunner().invoke(cli, shlex.split(command))
     assert result.exit_code in (1, 2), result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)

@@ -61,7 +61,7 @@ def test_a_calibrated_error_is_a_warning_in_a_model_of_the_users_own() -> None:
     (finding,) = diagnose(made_up(VANISHING, own=False)).findings
     assert (finding.code, finding.severity) == ("AD101", Severity.WARNING)
     assert finding.message.endswith(
-        "(Not called an error: the threshold holds for plain chains of layers, and this model may differ.)"
+        "(No error: the thresholds are made for the networks of actdiag scan, and this model may differ.)"
     )
     (own,) = diagnose(made_up(VANISHING)).findings
     assert own.severity is Severity.ERROR

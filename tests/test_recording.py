@@ -46,7 +46,7 @@ def test_round_trip_keeps_hostile_values(recording: Recording, tmp_path: Path) -
         module=pd.Series(names, dtype="str"),
         mean=[np.nan, np.inf, -np.inf, -0.0, 5e-324, 1 / 3, 1e300, 0.1, 2.0],
     )
-    hostile = replace(recording, rows=rows)
+    hostile = replace(recording, rows=rows, histograms={}, linear={}, units={})
     assert Recording.load(hostile.save(tmp_path / "run")).rows.equals(rows)
 
 
@@ -82,6 +82,14 @@ def test_a_damaged_file_is_one_line(recording: Recording, tmp_path: Path, name: 
     folder = recording.save(tmp_path / "run")
     (folder / name).write_bytes(content)
     with pytest.raises(SchemaError, match="damaged recording in"):
+        Recording.load(folder)
+
+
+def test_rows_that_were_cut_short_are_seen(recording: Recording, tmp_path: Path) -> None:
+    folder = recording.save(tmp_path / "run")
+    lines = (folder / "rows.csv").read_text().splitlines(keepends=True)
+    (folder / "rows.csv").write_text("".join(lines[:5]))
+    with pytest.raises(SchemaError, match=r"rows\.csv has 4 rows, fewer than histograms\.npz knows"):
         Recording.load(folder)
 
 

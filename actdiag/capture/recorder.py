@@ -19,6 +19,7 @@ from actdiag.activations import activation
 from actdiag.capture.kinds import fans, kind_of, unit_axis_of
 from actdiag.capture.sites import ModuleFacts, Record, Site, weight_records
 from actdiag.catalogue import count_saturated, recognise
+from actdiag.errors import UsageError
 from actdiag.recording import Recording, frame
 
 Key = tuple[str, int, str, int]
@@ -229,6 +230,8 @@ def attach(model: nn.Module, run: str = "model") -> Recorder:
     >>> recorder.recording().rows.query("tensor == 'activation'")["layer"].tolist()
     [1]
     """
+    if not isinstance(model, nn.Module):
+        raise UsageError(f"attach takes a torch.nn.Module, got {type(model).__name__}")
     return Recorder(model, run)
 
 

@@ -27,7 +27,7 @@ MARKS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan
 BLOCKS, PLAIN = " ▁▂▃▄▅▆▇█", " .:-=+*#@"
 SPARK_BARS = 16
 """About as many characters as a histogram takes."""
-PLAIN_WIDTH = 120
+PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""
 
 
@@ -80,17 +80,32 @@ class Terminal:
             self._print(f"The other draws: {others}. Shown below: {run.name}.")
 
     def _layers(self, recording: Recording, run: str) -> None:
+        """Print the richest table that fits: without module names, then without histograms."""
+        fullest = self._table(recording, run, names=True, histograms=True)
+        others = (self._table(recording, run, names=False, histograms=more) for more in (True, False))
+        wide = self.console.options.update(max_width=1000)
+        fits = (
+            table
+            for table in (fullest, *others)
+            if self.console.measure(table, options=wide).maximum <= self.console.width
+        )
+        self.console.print()
+        self.console.print(next(fits, self._table(recording, run, names=False, histograms=False)))
+        self.console.print()
+
+    def _table(self, recording: Recording, run: str, names: bool, histograms: bool) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-        for head in ("layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight"):
-            table.add_column(head, justify="left" if head == "layer" else "right", no_wrap=True)
-        table.add_column("activations", no_wrap=True)
-        panels = {panel.layer: panel for panel in activation_panels(recording, run)}
+        heads = ("layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight")
+        for head in (*heads, *(["activations"] if histograms else [])):
+            table.add_column(
+                head, justify="left" if head in ("layer", "activations") else "right", no_wrap=True
+            )
+        panels = {panel.layer: panel for panel in activation_panels(recording, run)} if histograms else {}
         for layer in layer_table(recording, run).to_dict("records"):
             panel = panels.get(layer["layer"])
-            table.add_row(*_cells(layer), Text("" if panel is None else self._sparkline(panel)))
-        self.console.print()
-        self.console.print(table)
-        self.console.print()
+            line = [Text("" if panel is None else self._sparkline(panel))] if histograms else []
+            table.add_row(*_cells(layer, names), *line)
+        return table
 
     def _sparkline(self, panel: Panel) -> str:
         """Return a histogram in one line of characters, scaled to its highest bar."""
@@ -136,10 +151,10 @@ def _sentence(run: Run) -> str:
     return f"{name}{gain}, {spec['batch']} samples of {spec['data']} data"
 
 
-def _cells(layer: Mapping[Any, Any]) -> tuple[str, ...]:
+def _cells(layer: Mapping[Any, Any], names: bool) -> tuple[str, ...]:
     dead = layer["dead_units"]
     return (
-        f"{layer['layer']} {layer['module'] or 'input'}",
+        f"{layer['layer']} {layer['module'] or 'input'}" if names else str(layer["layer"]),
         _number(layer["rms"]),
         _number(layer["std_across"]),
         _percent(layer["zero_fraction"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def report(
     formats: Iterable[str] = ("html", "png"),
     force: bool = False,
 ) -> Path:
-    """Write the recording and its report into `folder`, which is replaced as a whole.
+    """Write the recording and its report into `folder`, replaced as a whole; others' files are kept.
 
     Args:
         recording: what was measured; its own files are always written.
@@ -50,7 +51,16 @@ def report(
         recording.write(fresh)
         for name, data in files.items():
             (fresh / name).write_bytes(data)
+        _keep_others(place, fresh)
     return folder
+
+
+def _keep_others(old: Path, fresh: Path) -> None:
+    """Carry over what the user, or another format, put into the folder that is being replaced."""
+    for path in old.iterdir() if old.exists() else ():
+        if not (fresh / path.name).exists():
+            copy = shutil.copytree if path.is_dir() else shutil.copy2
+            copy(path, fresh / path.name)
 
 
 def _place(folder: Path, recording: Recording, force: bool) -> Path:

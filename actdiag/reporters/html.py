@@ -15,13 +15,14 @@ from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.reporters.figures import BOX, chart, histograms
-from actdiag.types import VERDICTS, Diagnosis, Finding, Severity
+from actdiag.types import NOT_JUDGED, Diagnosis, Finding, Severity
 
 _MEANINGS = {
     "healthy": "Signal and gradient reach every layer: nothing found keeps this network from learning.",
     "trains worse than it could": "This network learns, but something at its start holds it back.",
     "does not train": "Plain gradient descent leaves this network near chance at any usual learning rate.",
     "nothing to judge": "No run was judged.",
+    NOT_JUDGED: "No rule about signal or gradient could look at this network: see the reasons below.",
 }
 _TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
 _MARKS = {"good": "✓", "fair": "!", "bad": "✕"}
@@ -95,9 +96,9 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
 
 
 def _vote(diagnosis: Diagnosis, run: str) -> dict[str, Any]:
-    verdict = VERDICTS[diagnosis.worst]
+    verdict = diagnosis.run_verdict
     codes = sorted({f"{f.code} {f.name}" for f in diagnosis.findings if f.severity is not Severity.INFO})
-    return {"run": run, "verdict": verdict, "tone": _TONES[verdict], "codes": ", ".join(codes)}
+    return {"run": run, "verdict": verdict, "tone": _TONES.get(verdict, "fair"), "codes": ", ".join(codes)}
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from typing import Any
 
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
-from actdiag.types import VERDICTS, Diagnosis
+from actdiag.types import Diagnosis
 
 
 @REPORTERS.row("json")
 def json_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
     """Return report.json: the verdict, what it rests on, and what was run."""
     runs = {
-        run: {"verdict": VERDICTS[diagnosis.of(run).worst], **plain(facts)}
+        run: {"verdict": diagnosis.of(run).run_verdict, **plain(facts)}
         for run, facts in recording.meta["runs"].items()
     }
     content = {

@@ -74,7 +74,7 @@ class Run:
         """
         hidden = self.hidden
         if hidden.empty:
-            raise NotJudged("there is no hidden layer")
+            raise NotJudged(self._why_no_hidden_layer())
         rows = self.at(tensor)
         rows = rows[rows["layer"].isin(hidden["layer"])]
         if tensor != "activation":
@@ -82,6 +82,15 @@ class Run:
         if rows.empty:
             raise NotJudged(f"no {tensor} was recorded")
         return rows.drop_duplicates("layer")
+
+    def _why_no_hidden_layer(self) -> str:
+        products = (self.recording.modules["kind"] == "product").sum()
+        if products < 2:
+            return "there is no hidden layer"
+        return (
+            f"no activation module was seen behind any of {products} layers "
+            "(functional activations such as F.relu are not observed)"
+        )
 
     def signal(self) -> pd.DataFrame:
         """Return, per hidden layer, what it passes on: past a norm or a sum, before dropout.
