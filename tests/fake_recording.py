@@ -159,8 +159,9 @@ def finding(run: str, severity: Severity = Severity.ERROR, **changes: Any) -> Fi
 
 
 def diagnosis(recording: Recording, *findings: Finding) -> Diagnosis:
-    """Return a diagnosis with one rule passed and one skipped in every run."""
-    passed = tuple(Outcome("AD301", "symmetric-weights", run) for run in recording.runs)
+    """Return a diagnosis with two rules passed and one skipped in every run."""
+    names = {"AD102": "exploding-gradient", "AD301": "symmetric-weights"}
+    passed = tuple(Outcome(code, name, run) for code, name in names.items() for run in recording.runs)
     skipped = tuple(
         Outcome("AD204", "saturated-units", run, "relu is not bounded on both sides")
         for run in recording.runs

@@ -21,6 +21,7 @@ from actdiag import scan
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.recording import Recording, concatenate
 from actdiag.reporters import REPORTERS, diagnosis_as_dict, report
+from actdiag.reporters.base import OWN
 from actdiag.reporters.html import context
 from actdiag.types import Diagnosis, RunSpec, Severity
 
@@ -257,7 +258,11 @@ def test_json_is_plain_json_with_everything_in_it() -> None:
     assert content["findings"][0]["evidence"] == {"measured": None, "expected": "inf", "threshold": 3}
     assert content["findings"][0]["severity"] == "error"
     assert content["findings"][0]["layers"] == [1, 2, 3]
-    assert content["passed"] == [{"code": "AD301", "name": "symmetric-weights", "run": recording.runs[0]}]
+    run = recording.runs[0]
+    assert content["passed"] == [
+        {"code": "AD102", "name": "exploding-gradient", "run": run},
+        {"code": "AD301", "name": "symmetric-weights", "run": run},
+    ]
     assert content["skipped"][0]["reason"] == "relu is not bounded on both sides"
     assert content["runs"][recording.runs[0]]["spec"]["act"] == "tanh"
     assert content["versions"] == {"actdiag": "0.1.0", "torch": "2.13.0", "schema": 1}
@@ -298,6 +303,11 @@ def test_report_of_the_same_run_is_replaced_as_a_whole(tmp_path: Path) -> None:
     report(recording, of, tmp_path / "out", ("html",))
     report(recording, of, tmp_path / "out", ("json",))
     assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_every_file_of_a_report_is_known_as_its_own() -> None:
+    written = {name for reporter in REPORTERS.values() for name in reporter(*bad())}
+    assert written <= OWN
 
 
 @pytest.mark.parametrize("other", ["seed", "words", "damaged"])

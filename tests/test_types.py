@@ -295,3 +295,14 @@ def test_of_keeps_what_concerns_one_run() -> None:
     skipped = (Outcome("AD2", "two", "b", "no activation"), Outcome("AD2", "two", "a", "no weight"))
     part = Diagnosis(("a", "b"), findings, passed, skipped).of("b")
     assert part == Diagnosis(("b",), findings[1:], passed[1:], skipped[:1])
+
+
+def test_nothing_judged_is_not_healthy() -> None:
+    skipped = (Outcome("AD101", "vanishing-gradient", "r", "there is no hidden layer"),)
+    passed = (Outcome("AD901", "nonfinite-value", "r"),)
+    assert Diagnosis(("r",), (), passed, skipped).verdict == "not judged"
+    assert (
+        Diagnosis(("r",), (), (*passed, Outcome("AD206", "collapsed-signal", "r")), skipped).verdict
+        == "healthy"
+    )
+    assert Diagnosis(("r",), (), passed, ()).verdict == "healthy"

@@ -35,7 +35,7 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
 
     recording = Recording.load(folder)
     diagnosis = diagnose(recording, settings_from((), (), ()))
-    if out is not None:
+    if out is not None and out.resolve() != folder.resolve():
         click.echo(f"Wrote {report(recording, diagnosis, out, formats, force=force)}")
         return
     files = {

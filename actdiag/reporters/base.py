@@ -10,7 +10,7 @@ from typing import Any
 
 from actdiag.errors import ActdiagError
 from actdiag.folders import recover, replacing
-from actdiag.recording import Recording
+from actdiag.recording import FILES, Recording
 from actdiag.registry import Registry
 from actdiag.types import Diagnosis
 
@@ -18,6 +18,10 @@ Reporter = Callable[[Recording, Diagnosis], dict[str, bytes]]
 """File name -> content: pure, and the same bytes every time."""
 
 REPORTERS: Registry[Reporter] = Registry("report format")
+OWN = frozenset(
+    (*FILES, "report.html", "distributions.png", "profile.png", "layers.csv", "findings.csv", "report.json")
+)
+"""The names that actdiag writes, and so replaces; anything else in a folder is somebody's."""
 
 
 def report(
@@ -56,9 +60,9 @@ def report(
 
 
 def _keep_others(old: Path, fresh: Path) -> None:
-    """Carry over what the user, or another format, put into the folder that is being replaced."""
+    """Carry over what somebody else put into the folder that is being replaced."""
     for path in old.iterdir() if old.exists() else ():
-        if not (fresh / path.name).exists():
+        if path.name not in OWN:
             copy = shutil.copytree if path.is_dir() else shutil.copy2
             copy(path, fresh / path.name)
 

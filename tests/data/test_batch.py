@@ -49,10 +49,10 @@ def test_same_seed_same_batch(data: str) -> None:
     assert not torch.equal(first.inputs, other.inputs)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2**63, 10**30])
+@pytest.mark.parametrize("seed", [0, 1, 2**31 - 1])
 def test_data_do_not_repeat_the_stream_of_the_weights(seed: int) -> None:
     drawn = load_batch(RunSpec(width=100, batch=100, seed=seed)).inputs.ravel()
-    weights = torch.randn(100, 100, generator=torch.Generator().manual_seed(seed % 2**63)).ravel()
+    weights = torch.randn(100, 100, generator=torch.Generator().manual_seed(seed)).ravel()
     assert abs(float(torch.corrcoef(torch.stack([drawn, weights]))[0, 1])) < 0.05
 
 
