@@ -8,7 +8,7 @@ import math
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
@@ -281,8 +281,3 @@ class Diagnosis:
     def typical_run(self) -> str:
         """Return the first run that got the verdict."""
         return next(run for run in self.runs if self.of(run).run_verdict == self.verdict)
-
-
-def spec_fields() -> dict[str, Any]:
-    """Return the names and defaults of `RunSpec`'s fields, in order."""
-    return {item.name: None if item.default is MISSING else item.default for item in fields(RunSpec)}
