@@ -12,11 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from actdiag.capture import attach as attach
+    from actdiag.attaching import attach as attach
+    from actdiag.checking import check as check
     from actdiag.diagnosis import diagnose as diagnose
     from actdiag.recording import Recording as Recording
     from actdiag.reporters import report as report
-    from actdiag.scan import scan as scan
+    from actdiag.scanning import scan as scan
     from actdiag.types import Diagnosis as Diagnosis
     from actdiag.types import Finding as Finding
     from actdiag.types import RunSpec as RunSpec
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "attach": "actdiag.capture",
+    "attach": "actdiag.attaching",
+    "check": "actdiag.checking",
     "diagnose": "actdiag.diagnosis",
     "Recording": "actdiag.recording",
     "report": "actdiag.reporters",
-    "scan": "actdiag.scan",
+    "scan": "actdiag.scanning",
     "Diagnosis": "actdiag.types",
     "Finding": "actdiag.types",
     "RunSpec": "actdiag.types",

@@ -97,11 +97,11 @@ def recognise(module: nn.Module) -> str | None:
     ('leaky_relu:0.2', None)
     """
     if isinstance(module, nn.LeakyReLU):
-        return _with_slope("leaky_relu", module.negative_slope, 0.01)
+        return named_slope("leaky_relu", module.negative_slope, 0.01)
     if isinstance(module, nn.PReLU):
         return "prelu"
     if isinstance(module, nn.ELU):
-        return _with_slope("elu", module.alpha, 1.0)
+        return named_slope("elu", module.alpha, 1.0)
     if isinstance(module, nn.Hardtanh):
         return "hardtanh" if (module.min_val, module.max_val) == (-1.0, 1.0) else None
     if isinstance(module, nn.Softplus) and module.beta != 1:
@@ -109,7 +109,12 @@ def recognise(module: nn.Module) -> str | None:
     return _TYPES.get(type(module))
 
 
-def _with_slope(name: str, slope: float, default: float) -> str:
+def named_slope(name: str, slope: float, default: float) -> str:
+    """Return the name of an activation with a parameter: without it where it is the default.
+
+    >>> named_slope("elu", 1.0, 1.0), named_slope("leaky_relu", 0.2, 0.01)
+    ('elu', 'leaky_relu:0.2')
+    """
     if name == "leaky_relu" and math.isclose(slope, 1.0 / 3.0):
         return "vlrelu"
     return name if slope == default else f"{name}:{slope:g}"

@@ -2,34 +2,124 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+
+LONGEST = 40
+"""Characters of a module's name that a table or a sentence shows."""
+UNUSED = ("not called", "not selected", "passive")
+"""How the reason of a module begins that did not run, or that the user chose not to see."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Modules that were not observed, or only in part, for one and the same reason.
+
+    Attributes:
+        reason: why; where the modules differ in the part of their output alone, in general words.
+        names: the modules.
+        partly: something of them was observed.
+        ran: nothing says that they did not run, nor that the user chose not to see them.
+    """
+
+    reason: str
+    names: tuple[str, ...]
+    partly: bool
+    ran: bool
+
+    def __str__(self) -> str:
+        if self.reason in UNUSED:
+            return f"{len(self.names)} {self.reason}"
+        return f"{len(self.names)} {'partly observed' if self.partly else 'not observed'}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Coverage:
     """Modules that are no mere containers: how many were observed, and which were not.
 
+    A part of a product that was observed, as the `out_proj` of MultiheadAttention, is seen with it.
+
     Attributes:
-        observed: modules whose output was seen.
+        observed: modules whose output was seen, if only in part.
         total: all of them.
-        missed: (name, reason) of the others.
+        gaps: the others and those seen in part, by reason, the most frequent reason first.
     """
 
     observed: int
     total: int
-    missed: tuple[tuple[str, str], ...]
+    gaps: tuple[Gap, ...]
 
     @classmethod
     def of(cls, modules: pd.DataFrame) -> Coverage:
         """Return the coverage that a modules table tells of."""
-        own = modules[modules["kind"] != "container"]
-        missed = own[~own["observed"]]
-        names = tuple(
-            (str(name), str(reason)) for name, reason in zip(missed["name"], missed["reason"], strict=True)
-        )
-        return cls(len(own) - len(missed), len(own), names)
+        own = modules[(modules["kind"] != "container") & ~_parts_of_products(modules)]
+        missed = own[own["reason"] != ""]
+        kinds: dict[tuple[str, bool], list[tuple[str, str]]] = {}
+        for name, reason, partly in zip(missed["name"], missed["reason"], missed["observed"], strict=True):
+            kinds.setdefault((_kind(reason), bool(partly)), []).append((name, reason))
+        gaps = [_gap(kind, found, partly) for (kind, partly), found in kinds.items()]
+        return cls(int(own["observed"].sum()), len(own), tuple(sorted(gaps, key=lambda gap: -len(gap.names))))
 
     def __str__(self) -> str:
-        return f"observed {self.observed} of {self.total} modules"
+        parts = [f"observed {self.observed} of {self.total} modules"]
+        whole = [gap for gap in self.gaps if not gap.partly]
+        in_part = sum(len(gap.names) for gap in self.gaps if gap.partly)
+        unseen = sum(len(gap.names) for gap in whole if gap.ran)
+        parts += [f"{in_part} of them in part"] if in_part else []
+        parts += [f"{len(gap.names)} {gap.reason}" for gap in whole if not gap.ran]
+        return ", ".join([*parts, f"{unseen} ran unseen"] if unseen else parts)
+
+
+def _parts_of_products(modules: pd.DataFrame) -> pd.Series:
+    """Return which modules lie inside a product that was observed."""
+    whole = (modules["kind"] == "product") & modules["observed"]
+    within = tuple(f"{name}." for name in modules.loc[whole, "name"] if name)
+    return modules["name"].str.startswith(within) if within else modules["name"] != modules["name"]
+
+
+def _gap(kind: str, found: Sequence[tuple[str, str]], partly: bool) -> Gap:
+    reasons = {reason for _, reason in found}
+    reason = reasons.pop() if len(reasons) == 1 else kind
+    return Gap(reason, tuple(name for name, _ in found), partly, not reason.startswith(UNUSED))
+
+
+def _kind(reason: str) -> str:
+    """Return a reason without the place that it names.
+
+    >>> _kind("'hidden.1' is int64; 'hidden.2' is int64")
+    'part of its output is int64'
+    """
+    general = re.sub(r"'[^']*'", "part of its output", reason)
+    return "; ".join(dict.fromkeys(general.split("; ")))
+
+
+def shorten(name: str, most: int = LONGEST) -> str:
+    """Return a module's name for people: cut in the middle, what cannot be printed as "?".
+
+    >>> shorten("encoder.layers.11.attention", 20), shorten("a\\tb"), shorten("")
+    ('encoder.l...ttention', 'a?b', 'the model itself')
+    """
+    name = printable(name) or "the model itself"
+    if len(name) <= most:
+        return name
+    tail = (most - 3) // 2
+    return f"{name[: most - 3 - tail]}...{name[-tail:]}"
+
+
+def printable(text: str) -> str:
+    """Return text with a "?" for each character that would steer a terminal instead of being shown."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """Return the first few names, shortened, and how many more there are.
+
+    >>> some(["a", "b", "c", "d", "e"]), some(["a", "b", "c", "d"])
+    ('a, b, c and 2 more', 'a, b, c, d')
+    """
+    shown = names if len(names) <= most + 1 else names[:most]
+    more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
+    return ", ".join(map(shorten, shown)) + more

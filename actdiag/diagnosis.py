@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
+
+import numpy as np
 
 from actdiag.recording import Recording
 from actdiag.rules import Rule
@@ -12,14 +15,20 @@ from actdiag.settings import Settings
 from actdiag.types import Diagnosis, Finding, Outcome, Severity
 
 CAPPED = " (No error: the thresholds are made for the networks of actdiag scan, and this model may differ.)"
+MOST_STEPS = 50
+"""Steps judged after the first; of more, as many as this, evenly spread, the last among them."""
 
 
 def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosis:
     """Judge every run by every selected rule.
 
+    The first step is judged, then those later ones of which the recording keeps histograms: the last, and
+    those with something new (with `keep="all"` 50 of them, evenly spread). A later step adds what was not
+    found before, or only less severely; the message says which step it was.
+
     Returns:
-        The findings, worst first and then by code; the rules that found nothing; and those that could not
-        judge, with the reason.
+        The findings, worst first and then by code, those about coverage last; the rules that found nothing;
+        and those that could not judge, with the reason.
 
     Raises:
         UsageError: the settings leave no rule.
@@ -29,25 +38,74 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
     passed: list[Outcome] = []
     skipped: list[Outcome] = []
     for name in recording.runs:
-        run = Run(name, recording.of(name))
+        steps = list(_views(name, recording.of(name)))
         for rule in rules:
-            try:
-                found = [_cap(rule, run, finding) for finding in rule.judge(run)]
-            except NotJudged as reason:
-                skipped.append(Outcome(rule.code, rule.name, name, str(reason)))
-                continue
+            found, reason = _judge(rule, steps[:1] if rule.once else steps)
             findings += found
-            if not found:
+            if reason:
+                skipped.append(Outcome(rule.code, rule.name, name, reason))
+            elif not found:
                 passed.append(Outcome(rule.code, rule.name, name))
     return Diagnosis(recording.runs, tuple(_worst_first(findings)), tuple(passed), tuple(skipped))
 
 
+def codes_found(recording: Recording) -> frozenset[str]:
+    """Return the codes of the rules that find an error or a warning at a recording's first step.
+
+    A recorder asks it, step by step, whether there is something new.
+    """
+    rules, found = Settings().rules(), set()
+    for name in recording.runs:
+        run = Run(name, recording if len(recording.runs) == 1 else recording.of(name))
+        for rule in rules:
+            with suppress(NotJudged):
+                found |= {each.code for each in rule.judge(run) if each.severity is not Severity.INFO}
+    return frozenset(found)
+
+
+def _views(name: str, recording: Recording) -> Iterator[Run]:
+    """Yield the run at its first step, and at the later ones that are judged as well."""
+    first = Run(name, recording)
+    yield first
+    kept = first.rows.loc[first.rows.index.isin(list(recording.histograms)), "step"]
+    later = np.unique(kept[kept > first.rows["step"].min()])
+    if len(later) > MOST_STEPS:
+        later = later[np.linspace(0, len(later) - 1, MOST_STEPS).round().astype(int)]
+    yield from (Run(name, recording, int(step)) for step in later)
+
+
+def _judge(rule: Rule, views: Iterable[Run]) -> tuple[list[Finding], str]:
+    """Return what a rule finds over the steps, and why it could judge none of them; "" where it could."""
+    findings: list[Finding] = []
+    reasons: list[str] = []
+    for run in views:
+        try:
+            found = [_cap(rule, run, _dated(finding, run)) for finding in rule.judge(run)]
+        except NotJudged as reason:
+            reasons.append(str(reason))
+            continue
+        reasons.append("")
+        worst = max((finding.severity.rank for finding in findings), default=-1)
+        findings += [finding for finding in found if finding.severity.rank > worst]
+    return findings, "" if "" in reasons else reasons[0]
+
+
+def _dated(finding: Finding, run: Run) -> Finding:
+    """Say from which step on something was found, unless it was the first."""
+    if run.step is None:
+        return finding
+    return replace(finding, message=f"{finding.message.removesuffix('.')} (from step {run.step}).")
+
+
 def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda finding: (-finding.severity.rank, finding.code))
+    """Sort by severity and code; what was not seen is told after what was."""
+    return sorted(
+        findings, key=lambda found: (-found.severity.rank, found.code.startswith("AD0"), found.code)
+    )
 
 
 def _cap(rule: Rule, run: Run, finding: Finding) -> Finding:
     """Lower an error to a warning on a model of the user's own, for which no threshold was calibrated."""
-    if finding.severity is not Severity.ERROR or run.spec is not None or not rule.calibrated:
+    if finding.severity is not Severity.ERROR or run.plain or not rule.calibrated:
         return finding
     return replace(finding, severity=Severity.WARNING, message=finding.message + CAPPED)

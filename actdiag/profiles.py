@@ -80,11 +80,34 @@ def title(recording: Recording, run: str) -> str:
     return ", ".join(map(str, parts))
 
 
+def remarks(run: Run) -> list[str]:
+    """Return what a reader of the run's numbers should know: other steps, other branches."""
+    steps = run.rows["step"].unique()
+    found = []
+    if len(steps) > 1:
+        found.append(
+            f"{len(steps)} steps were recorded, {steps.min()} to {steps.max()}: the layers are shown as they "
+            f"were at step {steps.min()}"
+        )
+    if run.aside:
+        lie = "lies" if run.aside == 1 else "lie"
+        found.append(
+            f"{run.aside} of {len(run.hidden)} hidden layers {lie} on other branches, or in other places of "
+            "their blocks, than the longest chain of modules: rules about a slope over depth leave them out"
+        )
+    return found
+
+
 def product_rows(view: Run, tensor: str, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return one row per layer of a tensor that a product owns, by layer."""
+    """Return one row per layer of a tensor that a product owns, by layer.
+
+    The first weight of `rnn`, which has several, is `rnn:weight_ih_l0`.
+    """
     modules = view.recording.modules
     rows = view.at(tensor) if rows is None else rows
-    return rows[rows["module"].isin(modules["name"][modules["kind"] == "product"])].drop_duplicates("layer")
+    products = modules["name"][(modules["kind"] == "product") & (modules["layer"] > 0)]
+    owners = rows["module"].str.rpartition(":")[0]
+    return rows[rows["module"].isin(products) | owners.isin(products)].drop_duplicates("layer")
 
 
 def layer_table(recording: Recording, run: str) -> pd.DataFrame:
@@ -132,30 +155,38 @@ def backward_profile(recording: Recording, run: str) -> Profile:
     return Profile(tuple(curves), float(elements) ** 0.5)
 
 
-def _signal(view: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["tensor"].isin(["input", "activation"])].drop_duplicates("layer")
+def _signal(view: Run, source: str) -> pd.DataFrame:
+    rows = pd.concat([_at(view, source, "input"), _at(view, source, "activation")])
+    return rows.sort_values(["layer", "call"], kind="stable").drop_duplicates("layer")
 
 
-def _gradients(view: Run, rows: pd.DataFrame) -> pd.DataFrame:
-    rows = rows[rows["tensor"] == "preactivation_grad"]
-    if (rows["source"] == "theory").any():
+def _gradients(view: Run, source: str) -> pd.DataFrame:
+    rows = _at(view, source, "preactivation_grad")
+    if source == "theory":
         return rows.drop_duplicates("layer")
     return product_rows(view, "preactivation_grad", rows)
+
+
+def _at(view: Run, source: str, tensor: str) -> pd.DataFrame:
+    """Return the first step's rows of a tensor, measured or predicted, by layer."""
+    if source == "measured":
+        return view.at(tensor)
+    rows = view.recording.rows
+    rows = rows[(rows["source"] == source) & (rows["tensor"] == tensor)]
+    first: pd.DataFrame = rows[rows["step"] == rows["step"].min()]
+    return first.sort_values(["layer", "call"], kind="stable")
 
 
 def _measured(
     view: Run,
     label: str,
     quantity: Callable[[pd.DataFrame], pd.Series],
-    choose: Callable[[Run, pd.DataFrame], pd.DataFrame],
+    choose: Callable[[Run, str], pd.DataFrame],
 ) -> list[Curve]:
     """Return the measured curve and, where theory rows are there, the predicted one."""
     curves = []
     for source in ("measured", "theory"):
-        rows = view.recording.rows
-        rows = rows[rows["source"] == source]
-        rows = rows[rows["step"] == rows["step"].min()].sort_values(["layer", "call"], kind="stable")
-        rows = choose(view, rows)
+        rows = choose(view, source)
         values = _floats(quantity(rows))
         if source == "theory" and not np.isfinite(values).any():
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Goes up with every change that makes older recordings unreadable."""
 
 STATISTICS: Final = (
@@ -33,14 +33,21 @@ SITE: Final = {
     "module": "str",
     "module_type": "str",
     "call": "int64",
+    "path": "str",
     "tensor": "str",
+    "backward": "int64",
     "unit_axis": "int64",
     "samples": "int64",
     "units": "int64",
     "positions": "int64",
     "count": "int64",
 }
-"""What a row is about; `count` is samples x units x positions, non-finite elements included."""
+"""What a row is about.
+
+`path` says where in a nested output the tensor lay (`1.0`, `last_hidden_state`), "" for a plain tensor;
+`backward` counts the backward passes through a tensor within a step, from 1, and is 0 where the row is no
+gradient; `count` is samples x units x positions, non-finite elements included.
+"""
 
 SPEC: Final = {
     "depth": "int64",
@@ -65,12 +72,18 @@ SPEC: Final = {
 }
 """The fields of the run's `RunSpec`, resolved: gain is the number used, features and classes are known."""
 
-ROWS: Final = {
-    **SITE,
+COUNTED: Final = {
+    **{name: SITE[name] for name in ("samples", "units", "positions", "count")},
     **dict.fromkeys(STATISTICS, "float64"),
     "nan_count": "int64",
     "inf_count": "int64",
     "subnormal_fraction": "float64",
+}
+"""The numbers of a row: how much was seen, and its statistics."""
+
+ROWS: Final = {
+    **SITE,
+    **COUNTED,
     "expected_low": "float64",
     "expected_high": "float64",
     **SPEC,
@@ -90,6 +103,17 @@ MODULES: Final = {
     "observed": "bool",
     "reason": "str",
     "same_tensor_as": "str",
+    "follows": "str",
+    "joined": "bool",
+    "unused": "str",
+    "in_graph": "bool",
 }
-"""`kind` is product, activation, norm, dropout, container or other; fans are 0 where there is no product;
-`trainable` counts parameters; `reason` says why a module was not observed."""
+"""A module, or a function called inside one (`encoder:relu#0`, the first relu in a call of encoder).
+
+`kind` is product, activation, norm, dropout, container or other; fans are 0 where there is no product;
+`trainable` counts the module's own parameters; `reason` says why a module was not observed, or which of its
+tensors were not; `same_tensor_as` names the module whose very tensor it passes on; `follows` names the
+product before it on the way of the signal, and `joined` says that another signal came in between, as in a
+residual sum; `unused` lists its trainable parameters that got no gradient
+while others did, separated by ", "; `in_graph`: it was called with gradients on, at least once.
+"""

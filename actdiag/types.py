@@ -258,11 +258,17 @@ class Diagnosis:
 
     @property
     def run_verdict(self) -> str:
-        """Return the verdict on this diagnosis as one run, see `VERDICTS` and `NOT_JUDGED`."""
+        """Return the verdict on this diagnosis as one run, see `VERDICTS` and `NOT_JUDGED`.
+
+        Findings about coverage (AD0xx) say nothing of how the network trains.
+        """
         core = ("AD1", "AD2")
-        looked = self.findings or any(outcome.code.startswith(core) for outcome in self.passed)
+        found = Diagnosis(
+            self.runs, tuple(finding for finding in self.findings if not finding.code.startswith("AD0"))
+        )
+        looked = found.findings or any(outcome.code.startswith(core) for outcome in self.passed)
         unable = any(outcome.code.startswith(core) for outcome in self.skipped)
-        return NOT_JUDGED if unable and not looked else VERDICTS[self.worst]
+        return NOT_JUDGED if unable and not looked else VERDICTS[found.worst]
 
     @property
     def votes(self) -> dict[str, int]:

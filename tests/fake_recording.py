@@ -105,7 +105,7 @@ def fake(
         {index: log_counts(x) for index, x in enumerate(arrays)},
         linear,
         {},
-        {"schema": 1, "actdiag": "0.1.0", "torch": "2.13.0", "runs": {run: facts}},
+        {"schema": schema.VERSION, "actdiag": "0.1.0", "torch": "2.13.0", "runs": {run: facts}},
     )
 
 
@@ -128,6 +128,29 @@ def simulate(
         above = weight
     bounds = (-1.0, 1.0) if act == "tanh" else None
     return fake(xs[1:], gradients, act, bounds, seed=seed, **spec), xs[1:], gradients
+
+
+LONG = "encoder.block_{0}.a_name_of_many_words.projection_{0}_inner"
+"""A module's name, with its number for {0}: more than 40 characters."""
+
+
+def attached(
+    depth: int, run: str = "resnet", name: str = LONG, gaps: Sequence[dict[str, Any]] = ()
+) -> Recording:
+    """Return the recording of a model of the user's own: long names, and modules that were not observed."""
+    recording, _, _ = simulate(depth)
+    names = {old: name.format(number) for number, old in enumerate(recording.modules["name"])}
+    unseen = [
+        {**module(run, f"gap{number}", "other", 0), "observed": False, "reason": "not called", **gap}
+        for number, gap in enumerate(gaps)
+    ]
+    modules = recording.modules.assign(run=run, name=recording.modules["name"].map(names))
+    return replace(
+        recording,
+        rows=recording.rows.assign(run=run, module=recording.rows["module"].map(names)),
+        modules=frame([*modules.to_dict("records"), *unseen], schema.MODULES),
+        meta={**recording.meta, "runs": {run: {"spec": None, "loss": {}, "notes": [], "command": ""}}},
+    )
 
 
 FUNCTIONS: dict[str, tuple[Callable[[Floats], Floats], Callable[[Floats], Floats]]] = {

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from actdiag import schema
 from actdiag.recording import Recording, frame
@@ -74,6 +75,37 @@ def made_up(
             "runs": {run: {"spec": facts if own else None, "loss": {}, "notes": []}},
         },
     )
+
+
+def with_module(recording: Recording, name: str, **columns: Any) -> Recording:
+    """Return the recording with columns of one module changed; a new module where there is none."""
+    modules = recording.modules.to_dict("records")
+    (run,) = recording.runs
+    if name not in recording.modules["name"].tolist():
+        blank: dict[str, Any] = {"str": "", "int64": 0, "bool": True}
+        fresh = {key: blank[kind] for key, kind in schema.MODULES.items()}
+        modules.append({**fresh, "run": run, "name": name, "kind": "other"})
+    changed = [{**row, **columns} if row["name"] == name else row for row in modules]
+    return replace(recording, modules=frame(changed, schema.MODULES))
+
+
+def chained(recording: Recording, *pairs: tuple[str, str]) -> Recording:
+    """Return the recording with `follows` set: (product, the product before it)."""
+    for name, before in pairs:
+        recording = with_module(recording, name, follows=before)
+    return recording
+
+
+def over_time(*recordings: Recording, kept: Sequence[int] | None = None) -> Recording:
+    """Return one run of several steps, 0, 10, 20, ...; histograms at the steps in `kept` alone."""
+    rows, units, histograms, offset = [], {}, {}, 0
+    for number, recording in enumerate(recordings):
+        rows.append(recording.rows.assign(step=10 * number))
+        units.update({index + offset: value for index, value in recording.units.items()})
+        if kept is None or 10 * number in kept:
+            histograms.update(dict.fromkeys(range(offset, offset + len(recording.rows)), np.zeros(4096)))
+        offset += len(recording.rows)
+    return replace(recordings[0], rows=pd.concat(rows, ignore_index=True), units=units, histograms=histograms)
 
 
 Row = tuple[dict[str, Any], "np.ndarray[Any, Any]"]

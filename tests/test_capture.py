@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from actdiag import diagnose
-from actdiag.capture import attach
+from actdiag import attach, diagnose
 from actdiag.errors import UsageError
 from actdiag.recording import Recording
 
@@ -179,18 +182,17 @@ def test_what_is_not_observed_is_named_with_its_reason() -> None:
     class Odd(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.lstm, self.unused = nn.LSTM(4, 3), nn.Linear(2, 2)
+            self.pool, self.unused = nn.MaxPool1d(2, return_indices=True), nn.Linear(2, 2)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.lstm(x)[0]
+            return self.pool(x)[0]
 
-    modules = record(Odd(), torch.randn(5, 2, 4)).modules.set_index("name")
-    assert modules.loc["lstm", "reason"] == "its output is not one floating-point tensor but a tuple"
-    assert modules.loc["unused", "reason"] == "not called"
-    assert not modules.loc[["lstm", "unused"], "observed"].any()
+    modules = record(Odd(), torch.randn(5, 2, 4, requires_grad=True)).modules.set_index("name")
+    assert modules.loc["pool", ["observed", "reason"]].tolist() == [True, "'1' is int64"]
+    assert modules.loc["unused", ["observed", "reason"]].tolist() == [False, "not called"]
 
 
-def test_a_net_with_functional_activations_is_not_judged() -> None:
+def test_functional_activations_are_layers_like_modules() -> None:
     class Functional(nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -201,10 +203,14 @@ def test_a_net_with_functional_activations_is_not_judged() -> None:
                 x = torch.sigmoid(layer(x))
             return x
 
-    diagnosis = diagnose(record(Functional(), torch.randn(16, 8)))
-    assert diagnosis.verdict == "not judged"
-    reasons = {outcome.code: outcome.reason for outcome in diagnosis.skipped}
-    assert reasons["AD101"].startswith("no activation module was seen behind any of 10 layers")
+    recording = record(Functional(), torch.randn(16, 8))
+    rows = recording.rows.query("tensor == 'activation'")
+    assert rows["module"].tolist() == [f":sigmoid#{number}" for number in range(10)]
+    assert rows["layer"].tolist() == list(range(1, 11))
+    modules = recording.modules.set_index("name")
+    assert (modules.loc[[f"layers.{k}" for k in range(10)], "activation_after"] == "sigmoid").all()
+    assert modules.loc["layers.7", "follows"] == "layers.6"
+    assert [finding.code for finding in diagnose(recording).findings] == ["AD101", "AD206"]
 
 
 def test_attach_wants_a_module() -> None:
@@ -213,9 +219,6 @@ def test_attach_wants_a_module() -> None:
 
 
 def test_no_tensor_is_kept() -> None:
-    import gc
-    import weakref
-
     model = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
     recorder = attach(model)
     output = model(torch.randn(5, 4))
@@ -225,3 +228,90 @@ def test_no_tensor_is_kept() -> None:
     del output
     gc.collect()
     assert seen() is None
+
+
+class Written(nn.Module):
+    """A layer with an activation or a gate written out."""
+
+    def __init__(self, activate: Callable[[torch.Tensor], torch.Tensor], features: int = 6) -> None:
+        super().__init__()
+        self.first, self.second, self.activate = nn.Linear(5, 6), nn.Linear(features, 3), activate
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 3) from (batch, 5)."""
+        return self.second(self.activate(self.first(x)))
+
+
+def gated(z: torch.Tensor) -> torch.Tensor:
+    a, b = z.chunk(2, -1)
+    return torch.sigmoid(a) * b
+
+
+@pytest.mark.parametrize(
+    ("activate", "after"),
+    [
+        (lambda z: z * torch.sigmoid(1.702 * z), ""),
+        (lambda z: 0.5 * z * (1.0 + torch.tanh(0.8 * (z + 0.04 * z**3))), ""),
+        (lambda z: torch.tanh(z), "tanh"),
+        (lambda z: 2.0 * torch.sigmoid(z + 1.0), "sigmoid"),
+        (lambda z: torch.relu(z).mul(torch.relu(z)), "relu"),
+        (gated, "sigmoid"),
+    ],
+)
+def test_a_gate_on_its_own_preactivation_is_no_activation(
+    activate: Callable[[torch.Tensor], torch.Tensor], after: str
+) -> None:
+    recording = record(Written(activate, 3 if activate is gated else 6), torch.randn(7, 5))
+    modules = recording.modules.set_index("name")
+    assert modules.loc["first", "activation_after"] == after
+    assert modules.loc["second", "follows"] == "first"
+    assert bool((recording.rows["tensor"] == "activation").any()) == bool(after)
+
+
+def test_a_residual_sum_joins_and_a_bias_does_not() -> None:
+    class Residual(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.branch, self.head = nn.Linear(5, 6), nn.Linear(6, 6), nn.Linear(6, 2)
+            self.shift = nn.Parameter(torch.zeros(6))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            h = torch.tanh(self.stem(x) + self.shift)
+            return self.head(h + torch.tanh(self.branch(h)))
+
+    modules = record(Residual(), torch.randn(7, 5)).modules.set_index("name")
+    assert modules.loc[["stem", "branch", "head"], "follows"].tolist() == ["", "stem", "branch"]
+    assert modules.loc[["stem", "branch", "head"], "joined"].tolist() == [False, False, True]
+    assert modules.loc["stem", "activation_after"] == "tanh"
+
+
+def test_a_recorder_that_nobody_holds_takes_its_hooks_off() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+    recorder = attach(model)
+    assert model[0]._forward_hooks
+    del recorder
+    gc.collect()
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+
+
+class Plain(nn.Module):
+    """Fully connected layers one after the other, their activation a function; or with residual sums."""
+
+    def __init__(self, residual: bool = False) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(8, 8) for _ in range(12))
+        self.residual = residual
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 8) from (batch, 8)."""
+        for layer in self.layers:
+            x = torch.sigmoid(layer(x)) + (1e-3 * x if self.residual else 0.0)
+        return x
+
+
+@pytest.mark.parametrize(("residual", "severity"), [(False, "error"), (True, "warning")])
+def test_a_plain_chain_is_judged_as_the_networks_of_scan(residual: bool, severity: str) -> None:
+    torch.manual_seed(0)
+    findings = diagnose(record(Plain(residual), torch.randn(16, 8))).findings
+    found = {finding.code: finding.severity.value for finding in findings}
+    assert found["AD101"] == severity

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from recordings import Layer, made_up
+from dataclasses import replace
+from itertools import pairwise
 
-from actdiag.diagnosis import diagnose
+import pytest
+from recordings import Layer, made_up, over_time, with_module
+
+from actdiag.diagnosis import codes_found, diagnose
 from actdiag.errors import UsageError
-from actdiag.recording import concatenate
+from actdiag.recording import Recording, concatenate
 from actdiag.rules import RULES
 from actdiag.settings import Settings
 from actdiag.types import Severity
@@ -88,3 +91,118 @@ def test_evidence_is_plain() -> None:
 def test_no_rule_left_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no rule is left to judge by: ignore holds all of AD101"):
         diagnose(made_up(HEALTHY), Settings.parse(["AD101"], ["AD1"]))
+
+
+def test_what_was_not_seen_is_told_after_what_was_found() -> None:
+    layers = [Layer(preactivation_grad=0.05), Layer()]
+    recording = with_module(made_up(layers), "odd", reason="its output is complex (complex64)", calls=1)
+    assert [f.code for f in diagnose(recording).findings] == ["AD101", "AD001"]
+
+
+def small(gradient: float) -> Recording:
+    return made_up([Layer(preactivation_grad=gradient), Layer()])
+
+
+def test_a_later_step_adds_what_is_new_and_says_from_when() -> None:
+    findings = diagnose(over_time(small(1.0), small(0.05), small(0.04))).findings
+    (finding,) = findings
+    assert (finding.code, finding.severity) == ("AD101", Severity.WARNING)
+    assert finding.evidence["measured"] == pytest.approx(0.05)
+    assert finding.message.endswith("a factor of 0.05 per layer (from step 10).")
+
+
+def test_what_the_first_step_showed_is_not_told_again() -> None:
+    (finding,) = diagnose(over_time(small(0.05), small(0.04), small(0.03))).findings
+    assert finding.evidence["measured"] == pytest.approx(0.05)
+    assert "from step" not in finding.message
+
+
+def test_what_grows_worse_is_told_again() -> None:
+    first, second = diagnose(over_time(small(0.05), small(1e-5))).findings
+    assert (first.severity, second.severity) == (Severity.ERROR, Severity.WARNING)
+    assert "(from step 10)" in first.message
+    own = replace(small(0.05), meta=made_up([Layer()], own=False).meta)
+    later = replace(small(1e-5), meta=own.meta)
+    assert len(diagnose(over_time(own, later)).findings) == 1  # both are warnings there
+    (capped,) = diagnose(over_time(replace(small(1.0), meta=own.meta), later)).findings
+    assert "(from step 10). (No error:" in capped.message
+
+
+def test_worth_knowing_at_first_does_not_hide_what_comes_later() -> None:
+    """A head at zero is harmless at step 0; at step 10 every unit is dead."""
+    nothing = Layer(preactivation_grad=0.0, weight_grad=0.0)
+    start = made_up([nothing] * 2, act="relu", head=Layer(weight=0.0))
+    dead = made_up([replace(nothing, dead_units=8.0)] * 2, act="relu")
+    severities = [f.severity for f in diagnose(over_time(start, dead)).findings if f.code == "AD103"]
+    assert severities == [Severity.ERROR, Severity.INFO]
+
+
+def test_steps_without_histograms_are_not_judged() -> None:
+    recording = over_time(small(1.0), small(1e-5), small(1.0), kept=[0, 20])
+    assert diagnose(recording).findings == ()
+    assert diagnose(replace(recording, histograms={})).findings == ()
+
+
+def test_a_rule_that_could_judge_one_step_is_not_skipped() -> None:
+    silent = made_up([Layer(activation=0.0)] * 2)
+    assert "AD201" in {outcome.code for outcome in diagnose(silent).skipped}
+    for steps in ((silent, small(1.0)), (small(1.0), silent)):
+        diagnosis = diagnose(over_time(*steps))
+        assert "AD201" in {outcome.code for outcome in diagnosis.passed}
+        assert "AD201" not in {outcome.code for outcome in diagnosis.skipped}
+    assert "AD201" in {outcome.code for outcome in diagnose(over_time(silent, silent)).skipped}
+
+
+def test_the_first_step_of_a_tensor_counts_as_the_first() -> None:
+    """A pass without a gradient first, as a warm-up."""
+    nothing = Layer(preactivation_grad=None, weight_grad=None)
+    (finding,) = diagnose(over_time(made_up([nothing] * 2, head=nothing), small(0.05))).findings
+    assert finding.code == "AD101"
+
+
+def judged_steps(monkeypatch: pytest.MonkeyPatch, code: str, recording: Recording) -> list[int | None]:
+    """Return the steps that a rule is asked about, None for the first."""
+    steps: list[int | None] = []
+    original = RULES[code].judge
+    monkeypatch.setattr(
+        RULES[code], "judge", lambda self, run: (steps.append(run.step), original(self, run))[1]
+    )
+    diagnose(recording, Settings.parse([code]))
+    return steps
+
+
+def test_rules_about_all_steps_or_none_are_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = over_time(small(1.0), small(1.0))
+    for code, rule in RULES.items():
+        assert judged_steps(monkeypatch, code, recording) == ([None] if rule.once else [None, 10])
+    assert {code for code, rule in RULES.items() if rule.once} >= {"AD001", "AD305", "AD901"}
+
+
+def test_nan_is_told_once_whichever_step_it_came_from() -> None:
+    broken = made_up([Layer(), Layer(broken={"activation": (1, 0)})])
+    (finding,) = diagnose(over_time(made_up(HEALTHY), broken, broken)).findings
+    assert finding.code == "AD901"
+    assert "step 10" in finding.message
+    assert "from step" not in finding.message
+
+
+def test_very_many_steps_are_judged_at_some_of_them_the_last_among_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recording = over_time(*[small(1.0)] * 200, small(0.05))
+    (finding,) = diagnose(recording).findings
+    assert "(from step 2000)" in finding.message
+    first, *others = judged_steps(monkeypatch, "AD101", recording)
+    steps = [step for step in others if step is not None]
+    assert first is None
+    assert len(steps) == 50
+    assert (steps[0], steps[-1]) == (10, 2000)
+    assert {after - before for before, after in pairwise(steps)} == {40, 50}  # 1990 / 49 = 40.6
+
+
+def test_codes_found_are_those_of_errors_and_warnings() -> None:
+    recording = with_module(made_up(VANISHING, own=False), "late", reason="not called", observed=False)
+    assert codes_found(recording) == {"AD101"}
+    assert codes_found(made_up(HEALTHY)) == frozenset()
+    assert codes_found(made_up([Layer(), Layer(broken={"activation": (1, 0)})])) == {"AD901"}
+    assert codes_found(made_up(BOTH)) == {"AD101", "AD201"}

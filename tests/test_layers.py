@@ -20,11 +20,14 @@ import actdiag
 ROOT = Path(actdiag.__file__).parent
 
 BASE = (
-    "errors registry parameters types recording schema bins sources activations initialisers theory folders"
+    "errors registry parameters types recording schema bins sources activations initialisers theory folders "
+    "importing"
 )
-TORCH_SIDE = "catalogue statistics models data capture distributed"
+TORCH_SIDE = (
+    "catalogue statistics models data capture distributed batches cotangents restoring weights examples"
+)
 FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots reporters"
-TOP = "scan compare recipes integrations"
+TOP = "attaching checking compare recipes integrations scanning"
 
 PARTS = {
     name: words.split()
@@ -60,6 +63,7 @@ THIRD_PARTY = {
 ALSO = {
     "plots": {"matplotlib", "seaborn"},
     "reporters": {"matplotlib", "seaborn", "jinja2", "markupsafe"},
+    "weights": {"safetensors"},
     "integrations": {"lightning", "transformers", "accelerate", "tensorboard", "wandb", "pytest"},
 }
 """What single modules may import besides."""
@@ -144,7 +148,7 @@ def test_imports_keep_the_layers(path: Path) -> None:
 
 def test_every_part_that_can_be_broken_was_looked_at() -> None:
     seen = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in source_files()}
-    assert {"errors", "theory", "statistics", "capture", "rules", "scan"} <= seen
+    assert {"errors", "theory", "statistics", "capture", "rules", "scanning"} <= seen
 
 
 @pytest.mark.parametrize(
@@ -158,9 +162,9 @@ def test_every_part_that_can_be_broken_was_looked_at() -> None:
         ("actdiag.types", "from . import rules"),
         ("actdiag.types", "from .rules.base import Rule"),
         ("actdiag.recording", "def f():\n    import matplotlib.pyplot"),
-        ("actdiag.recording", "class A:\n    def f(self):\n        from actdiag.scan import scan"),
+        ("actdiag.recording", "class A:\n    def f(self):\n        from actdiag.scanning import scan"),
         ("actdiag.models", "from actdiag.rules.base import Rule"),
-        ("actdiag.models", "from actdiag.scan import scan"),
+        ("actdiag.models", "from actdiag.scanning import scan"),
         ("actdiag.statistics.state", "from ..reporters import html"),
         ("actdiag.statistics.state", "import importlib\nimportlib.import_module('actdiag.diagnosis')"),
         *(("actdiag.capture.sites", f"import {name}") for name in ("click", "rich", "seaborn", "jinja2")),
@@ -172,9 +176,9 @@ def test_every_part_that_can_be_broken_was_looked_at() -> None:
         ("actdiag.diagnosis", "from actdiag.compare import compare"),
         ("actdiag.plots", "import torch.nn.functional as F"),
         ("actdiag.reporters.html", "import rich.table"),
-        ("actdiag.scan", "import click"),
-        ("actdiag.scan", "import matplotlib"),
-        ("actdiag.scan", "from actdiag.cli import main"),
+        ("actdiag.scanning", "import click"),
+        ("actdiag.scanning", "import matplotlib"),
+        ("actdiag.scanning", "from actdiag.cli import main"),
         ("actdiag.cli.commands", "import seaborn"),
         ("actdiag.theory", "from actdiag.gossip import news"),
         ("actdiag.gossip", ""),
@@ -192,7 +196,10 @@ def test_a_forbidden_import_is_seen(module: str, source: str) -> None:
         ("actdiag.capture.sites", "import torch\nfrom .kinds import fans\nfrom ..statistics import merge"),
         ("actdiag.reporters.html", "import jinja2\nfrom actdiag.plots import profile"),
         ("actdiag.plots.profile", "import seaborn"),
-        ("actdiag.scan", "import torch\nfrom actdiag.models import build\nfrom actdiag.rules import RULES"),
+        (
+            "actdiag.scanning",
+            "import torch\nfrom actdiag.models import build\nfrom actdiag.rules import RULES",
+        ),
         ("actdiag.cli.commands", "import click, rich\nfrom actdiag import scan"),
     ],
 )

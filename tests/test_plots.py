@@ -223,6 +223,40 @@ def test_layer_table_says_what_numpy_says() -> None:
     assert table["grad_to_weight"].tolist() == pytest.approx([0.01, 0.02, 0.03, 0.04])
 
 
+def test_layer_table_takes_the_first_weight_of_several_and_no_layer_0() -> None:
+    """An LSTM's weights are named `rnn:weight_ih_l0`; a product that was never called has no layer."""
+    recording, _, _ = simulate(2)
+    weights = recording.rows["tensor"] == "weight_grad"
+    first = weights & (recording.rows["layer"] == 1)
+    rows = recording.rows.copy()
+    rows.loc[first, "module"] = "layer1.linear:weight_ih_l0"
+    second = rows[first].assign(module="layer1.linear:weight_hh_l0", grad_to_weight=99.0)
+    idle = rows[first].assign(module="idle", layer=0)
+    given = rows[first].assign(module="", layer=0, tensor="input")
+    modules = recording.modules.copy()
+    idle_module = modules.head(1).assign(name="idle", layer=0)
+    changed = Recording(
+        pd.concat([rows, second, idle, given], ignore_index=True),
+        pd.concat([modules, idle_module], ignore_index=True),
+        meta=recording.meta,
+    )
+    table = layer_table(changed, recording.runs[0])
+    assert table["layer"].tolist() == [0, 1, 2, 3]
+    np.testing.assert_allclose(table["grad_to_weight"], [np.nan, 0.01, 0.02, 0.03])
+
+
+def test_the_last_backward_pass_is_drawn() -> None:
+    recording, _, gradients = simulate(2)
+    chosen = recording.rows["tensor"] == "preactivation_grad"
+    rows = recording.rows.copy()
+    rows.loc[chosen, "backward"] = 1
+    again = rows[chosen].assign(backward=2, rms=rows.loc[chosen, "rms"] * 5.0)
+    both = pd.concat([rows, again], ignore_index=True)
+    figure = plots.profile(Recording(both, recording.modules, meta=recording.meta), recording.runs[0])
+    norms = [5.0 * np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
+    np.testing.assert_allclose(lines(figure, 1)["gradient norm"], norms, rtol=1e-12)
+
+
 def test_chart_is_xml_with_gaps_marks_and_limits() -> None:
     line = Line([1, 2, 3, 4, 5], [1.0, 0.0, 1e-4, np.inf, 1e-6], "rms")
     text = line_chart("f", "a < b", "c & d", [line], [("limit", 1e-5), ("outside", 1e9)])

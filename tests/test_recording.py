@@ -23,7 +23,8 @@ def recording() -> Recording:
 
 def test_columns_are_the_published_ones_in_order(recording: Recording) -> None:
     expected = """
-        run source step layer module module_type call tensor unit_axis samples units positions count
+        run source step layer module module_type call path tensor backward unit_axis
+        samples units positions count
         mean std std_across rms min max p01 p50 p99 zero_fraction saturated_fraction dead_units constant_units
         correlation grad_to_weight nan_count inf_count subnormal_fraction expected_low expected_high
         depth width act init gain bias norm norm_place dropout residual data features classes standardise

@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_recording import diagnosis, finding, simulate
+from fake_recording import attached, diagnosis, finding, simulate
 
 from actdiag.reporters import REPORTERS
 
@@ -77,3 +77,15 @@ def test_the_measurement_sees_what_sticks_out(tmp_path: Path) -> None:
     page = report_page().replace("</main>", '<div style="width:2000px">wide</div></main>')
     scroll, visible, *_ = browse(page, 375, tmp_path)
     assert int(scroll) > int(visible)
+
+
+@pytest.mark.parametrize("width", [375, 1440])
+def test_nothing_of_a_large_model_sticks_out(tmp_path: Path, width: int) -> None:
+    """Everything that folds is unfolded."""
+    gaps = [{"name": f"{'x' * 90}{number}"} for number in range(40)]
+    gaps.append({"reason": f"'{'y' * 90}' is complex; its output is {'z' * 90}", "observed": True})
+    recording = attached(150, gaps=gaps)
+    page = REPORTERS["html"](recording, diagnosis(recording))["report.html"].decode()
+    scroll, visible, *_ = browse(page.replace("<details>", "<details open>"), width, tmp_path)
+    assert page.count("<details>") == 3
+    assert int(scroll) <= int(visible) <= width

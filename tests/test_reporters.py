@@ -15,9 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from fake_recording import diagnosis, fake, finding, simulate
+from fake_recording import attached, diagnosis, fake, finding, simulate
 
-from actdiag import scan
+from actdiag import scan, schema
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.recording import Recording, concatenate
 from actdiag.reporters import REPORTERS, diagnosis_as_dict, report
@@ -209,6 +209,65 @@ def test_page_of_a_model_of_the_users_own_has_no_command() -> None:
     assert "no loss was given" in page.text
 
 
+def test_page_says_what_was_not_observed_and_why() -> None:
+    gaps = [{}, {"name": HOSTILE}, {"observed": True, "reason": "'1' is complex (complex64)"}, {"name": ""}]
+    recording = attached(2, gaps=gaps)
+    text = html(recording, diagnosis(recording))
+    page = Page(text)
+    assert "Observed 6 of 9 modules, 1 of them in part, 3 not called." in page.text
+    (folded,) = re.findall(r"<details>.*?</details>", text, re.DOTALL)
+    rows = Page(folded).text
+    assert f"3 not called gap0, {HOSTILE}, the model itself" in rows
+    assert "1 partly observed: '1' is complex (complex64) gap2" in rows
+    assert "<details>" not in html(*bad())
+    assert "Observed 9 of 9 modules." in Page(html(*bad())).text
+
+
+def test_page_of_very_many_layers_folds_its_histograms_and_shortens_its_names() -> None:
+    recording = attached(61)
+    text = html(recording, diagnosis(recording))
+    assert re.findall(r"<summary>(.*?)</summary>", text) == ["61 histograms"] * 2
+    assert text.count("<details>") == text.count("</details>") == 2
+    cells = re.findall(r'<td class="left" title="(.*?)">(.*?)</td>', text)
+    assert len(cells) == 62
+    assert cells[0] == (
+        "encoder.block_0.a_name_of_many_words.projection_0_inner",
+        "encoder.block_0.a_n...projection_0_inner",
+    )
+    assert all(len(short) == 40 for _, short in cells)
+    assert len(text.encode()) < 150_000
+    other = attached(60)
+    assert "<details>" not in html(other, diagnosis(other))
+
+
+def test_page_is_titled_by_the_name_of_an_attached_run() -> None:
+    recording = attached(2, run="my net")
+    text = html(recording, diagnosis(recording))
+    assert "<title>healthy: my net</title>" in text
+    assert '<p class="net">my net</p>' in text
+    assert "Change this first" not in text
+
+
+def test_page_without_a_remedy_has_nothing_to_change_first() -> None:
+    recording = attached(2)
+    for remedy, words in (("Stop.", True), ("", False)):
+        found = finding("resnet", Severity.WARNING, remedy=remedy)
+        assert ("Change this first" in html(recording, diagnosis(recording, found))) is words
+
+
+def test_page_says_that_there_are_other_steps_and_other_branches() -> None:
+    recording = attached(3)
+    names = recording.modules["name"].tolist()
+    follows = dict(zip((names[2], names[4], names[6]), (names[0], names[0], names[4]), strict=True))
+    branched = recording.modules.assign(follows=recording.modules["name"].map(follows).fillna(""))
+    later = recording.rows.assign(step=40)
+    rows = pd.concat([recording.rows, later], ignore_index=True)
+    page = Page(html(replace(recording, rows=rows, modules=branched), diagnosis(recording)))
+    assert "2 steps were recorded, 0 to 40: the layers are shown as they were at step 0." in page.text
+    assert "1 of 3 hidden layers lies on other branches, or in other places of their blocks" in page.text
+    assert "branches" not in Page(html(recording, diagnosis(recording))).text
+
+
 def test_page_without_a_diagnosis_says_so() -> None:
     recording = simulate(2)[0]
     assert "Nothing to judge" in html(recording, Diagnosis(()))
@@ -265,7 +324,7 @@ def test_json_is_plain_json_with_everything_in_it() -> None:
     ]
     assert content["skipped"][0]["reason"] == "relu is not bounded on both sides"
     assert content["runs"][recording.runs[0]]["spec"]["act"] == "tanh"
-    assert content["versions"] == {"actdiag": "0.1.0", "torch": "2.13.0", "schema": 1}
+    assert content["versions"] == {"actdiag": "0.1.0", "torch": "2.13.0", "schema": schema.VERSION}
 
 
 def test_diagnosis_as_dict_has_the_agreed_keys() -> None:

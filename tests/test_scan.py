@@ -8,7 +8,7 @@ import torch
 
 from actdiag import RunSpec, diagnose, scan
 from actdiag.errors import ActdiagError
-from actdiag.scan import draws
+from actdiag.scanning import draws
 
 CS231N = {"depth": 10, "width": 500, "batch": 1000}
 DLFS = {"depth": 5, "width": 100, "batch": 1000}

@@ -40,7 +40,7 @@ def test_rules_are_named_by_code_name_or_beginning(words: list[str], codes: tupl
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("vanishing-gradent", "'vanishing-gradient'"), ("AD777", "Known: AD101")]
+    ("word", "hint"), [("vanishing-gradent", "'vanishing-gradient'"), ("AD777", "Known: AD001")]
 )
 def test_an_unknown_rule_gets_a_hint(word: str, hint: str) -> None:
     with pytest.raises(UsageError, match=rf"unknown rule '{word}':.*{hint}") as caught:

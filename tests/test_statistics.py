@@ -220,3 +220,17 @@ def test_edges_rise_from_zero_to_the_end_of_float32() -> None:
     assert (np.diff(EDGES) > 0).all()
     normal = EDGES[8:]
     assert (normal[1:] / normal[:-1] <= 1.125).all()
+
+
+@pytest.mark.parametrize("size", [1e-290, 1e-170, 1e-20, 1.0, 1e170, 1e299])
+def test_float64_beyond_what_can_be_squared(size: float) -> None:
+    torch.manual_seed(11)
+    x = torch.randn(40, 6, dtype=torch.float64) + 0.5
+    plain, scaled = describe(observe(x)).numbers, describe(observe(x * size)).numbers
+    for name in ("mean", "std", "rms", "std_across"):
+        assert scaled[name] / size == pytest.approx(plain[name], rel=1e-12), name
+    assert scaled["correlation"] == pytest.approx(plain["correlation"], rel=1e-9)
+    parts = merge(observe(torch.zeros(0, 6, dtype=torch.float64)), observe(x[:13] * size))
+    merged = describe(merge(parts, observe(x[13:] * size))).numbers
+    for name in ("mean", "std", "rms", "std_across"):
+        assert merged[name] == pytest.approx(scaled[name], rel=1e-12), name

@@ -1,10 +1,9 @@
-"""Attach to a model: hooks on every module, a tensor hook on every output, nothing kept of either."""
+"""Attach to a model: hooks on every module, measured step by step, and a recording of it all."""
 
 from __future__ import annotations
 
-import weakref
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from types import TracebackType
@@ -15,40 +14,54 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from actdiag import __version__, schema
-from actdiag.activations import activation
-from actdiag.capture.kinds import fans, kind_of, unit_axis_of
-from actdiag.capture.sites import ModuleFacts, Record, Site, weight_records
-from actdiag.catalogue import count_saturated, recognise
-from actdiag.errors import UsageError
+from actdiag.capture import hidden, scaling, stance
+from actdiag.capture.census import census
+from actdiag.capture.history import History, Judge, Step, arrays_of, rows_of
+from actdiag.capture.hooks import Hook
+from actdiag.capture.kinds import facts_of
+from actdiag.capture.options import Options
+from actdiag.capture.parameters import graded, gradient_of, is_sharded, observe_weight, weights_of
+from actdiag.capture.quiet import untouched
+from actdiag.capture.records import Place, Record, records_of
+from actdiag.capture.watcher import Watcher
 from actdiag.recording import Recording, frame
 
-Key = tuple[str, int, str, int]
-Owner = tuple[weakref.ref[torch.Tensor], int, Site]
+SHARDED = "parameters are spread over ranks: their rows are those of this rank's own shard"
+FUNCTIONS_HIDDEN = "passive: functions such as F.relu are not seen"
 
 
 class Recorder:
-    """Measures a model while it is attached; made by `attach`.
+    """Measures a model while it is attached; made by `actdiag.attach`.
 
-    One tensor version has one site: a container or an Identity that passes on a tensor already seen owns
-    nothing, and the modules table says whose tensor it is (`same_tensor_as`).
+    Nothing is stored on the model but hooks, which `detach` or the end of a `with` block takes off. One
+    tensor version has one row: a container or an Identity that passes on a tensor already seen owns nothing,
+    and the modules table says whose tensor it is (`same_tensor_as`).
     """
 
-    def __init__(self, model: nn.Module, run: str = "model") -> None:
+    def __init__(
+        self, model: nn.Module, run: str = "model", options: Options | None = None, judge: Judge | None = None
+    ) -> None:
         self.run = run
+        self._model = model
+        self._options = options or Options()
         self._modules = dict(model.named_modules())
-        self._facts = {name: _facts(name, module) for name, module in self._modules.items()}
-        self._sites: dict[Key, Site] = {}
-        self._owners: dict[int, Owner] = {}
-        self._calls: defaultdict[str, int] = defaultdict(int)
-        self._saturated: dict[str, torch.Tensor | None] = {}
-        self._records: list[Record] = []
-        self._layers = self._current = 0
+        self._options.check_select(self._modules)
+        self._facts = {name: facts_of(name, module) for name, module in self._modules.items()}
+        self._watcher = Watcher(self._facts, self._options)
+        self._book = self._watcher.book
+        self._history = History(self._options.keep == "all", judge)
+        self._scale = scaling.LossScale(self._options.scaler)
+        self._graded: set[tuple[str, str]] = set()
         self._step = 0
-        self._handles: list[RemovableHandle] = [model.register_forward_pre_hook(self._start)]
-        for name, module in self._modules.items():
-            if self._facts[name].kind == "activation":
-                self._handles.append(module.register_forward_pre_hook(partial(self._before, name)))
-            self._handles.append(module.register_forward_hook(partial(self._after, name)))
+        self._handles: list[RemovableHandle] = []
+        self._ends: dict[str, RemovableHandle] = {}
+        self._eager = not self._options.passive and stance.hold()
+        self._compiled_late = not self._options.passive and not self._eager
+        try:
+            self._hook()
+        except BaseException:
+            self.detach()
+            raise
 
     def __enter__(self) -> Recorder:
         return self
@@ -56,41 +69,62 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close an open step and take every hook off, also after an exception."""
+        """Close an open step and take every hook off; after an exception the open step is dropped."""
+        self.detach(close=kind is None)
+
+    def __del__(self) -> None:
+        """Take the hooks off when nobody can read the recording any more."""
+        with suppress(Exception):
+            self.detach(close=False)
+
+    def detach(self, close: bool = True) -> None:
+        """Take every hook off the model; what was recorded stays.
+
+        Args:
+            close: end the open step first, where `step()` was not called.
+        """
         try:
-            if kind is None and self._sites:
+            if close and self._book.sites:
                 self.step()
         finally:
-            self.detach()
-
-    def detach(self) -> None:
-        """Take every hook off the model; what was recorded stays."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        self._owners.clear()
+            for handle in self._handles:
+                handle.remove()
+            self._handles.clear()
+            self._watcher.close({name: handle.remove for name, handle in self._ends.items()})
+            self._ends.clear()
+            if self._eager:
+                self._eager = False
+                stance.release()
 
     def step(self) -> None:
         """End a training step: read weights and their gradients, turn states into rows.
 
-        Call it after `backward()` and before the optimiser changes or clears anything. Micro-batches
-        since the last call are one step.
+        Call it after `backward()` and before the optimiser changes or clears anything. Micro-batches since
+        the last call are one step.
         """
-        records = [record for site in self._sites.values() for record in site.records(self._step)]
-        for name, module in self._modules.items():
-            if self._facts[name].kind == "product" and self._facts[name].calls:
-                records += weight_records(self._place(name), module.weight)
-        self._records += records
-        self._sites.clear()
-        self._owners.clear()
-        self._calls.clear()
+        if not self._watcher.idle:
+            self._close_step()
+        self._watcher.clear()
+        self._eager = self._eager or (bool(self._handles) and not self._options.passive and stance.hold())
         self._step += 1
+        self._watcher.idle = not self._handles or self._step % self._options.every != 0
+
+    def _close_step(self) -> None:
+        try:
+            with untouched():
+                scale = self._scale.of_tensors()
+                records = [record for site in self._book.sites.values() for record in records_of(site, scale)]
+                records += self._weight_records()
+                self._graded |= graded(self._modules)
+                self._history.add(self._step, records, lambda step: self._record([step]))
+        except Exception as error:
+            self._book.note(f"step {self._step} could not be recorded: {type(error).__name__}: {error}")
 
     def recording(
         self,
         spec: Mapping[str, Any] | None = None,
         loss: Mapping[str, Any] | None = None,
-        notes: list[str] | None = None,
+        notes: Sequence[str] | None = None,
         command: str = "",
     ) -> Recording:
         """Return what was recorded so far, as one run.
@@ -98,166 +132,98 @@ class Recorder:
         Args:
             spec: the resolved fields of a `RunSpec`; None for a model of the user's own.
             loss: kind, reduction and value of the loss.
-            notes: for the reader.
+            notes: for the reader, before the recorder's own.
             command: the command line that repeats the run.
         """
-        columns = _spec_columns(spec)
-        own = {
-            "run": self.run,
-            "source": "measured",
-            "expected_low": float("nan"),
-            "expected_high": float("nan"),
-        }
-        rows = frame([{**own, **columns, **record.row} for record in self._records], schema.ROWS)
-        modules = frame([{"run": self.run, **asdict(fact)} for fact in self._facts.values()], schema.MODULES)
-        linear = {
-            index: record.linear for index, record in enumerate(self._records) if record.linear is not None
+        return self._record(self._history.steps, spec, loss, notes, command)
+
+    def _record(
+        self,
+        steps: Sequence[Step],
+        spec: Mapping[str, Any] | None = None,
+        loss: Mapping[str, Any] | None = None,
+        notes: Sequence[str] | None = None,
+        command: str = "",
+    ) -> Recording:
+        known = self._model, self._modules, self._facts, self._graded, self._book.weights
+        modules = [{"run": self.run, **asdict(fact)} for fact in census(*known)]
+        facts = {
+            "spec": None if spec is None else dict(spec),
+            "loss": {**(loss or {}), **self._scale.facts()},
+            "notes": [*(notes or []), *self._notes()],
+            "command": command,
         }
         return Recording(
-            rows,
-            modules,
-            {index: record.log for index, record in enumerate(self._records)},
-            linear,
-            {index: record.units for index, record in enumerate(self._records)},
-            {
+            rows_of(steps, {**_measured(self.run), **_spec_columns(spec)}),
+            frame(modules, schema.MODULES),
+            *arrays_of(steps),
+            meta={
                 "schema": schema.VERSION,
                 "actdiag": __version__,
                 "torch": torch.__version__,
-                "runs": {
-                    self.run: {
-                        "spec": None if spec is None else dict(spec),
-                        "loss": dict(loss or {}),
-                        "notes": list(notes or []),
-                        "command": command,
-                    }
-                },
+                "runs": {self.run: facts},
             },
         )
 
-    def _start(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Begin a forward pass: count calls anew, see the input."""
-        self._calls.clear()
-        for tensor in args:
-            if _observable(tensor):
-                self._own(Site("", type(module).__name__, 0, 0, "input", -1), tensor)
-                return
+    def _notes(self) -> list[str]:
+        own = [FUNCTIONS_HIDDEN] if self._options.passive else []
+        if stance.anything_compiled() and self._compiled_late:
+            own.append(stance.LATE)
+        compiled = any(map(stance.is_compiled, self._modules.values())) or stance.anything_compiled()
+        if compiled and not self._options.passive:
+            own.append(stance.EAGER)
+        if is_sharded(self._model):
+            own.append(SHARDED)
+        return [*own, *self._book.notes]
 
-    def _before(self, name: str, module: nn.Module, args: tuple[Any, ...]) -> None:
-        """Judge saturation on an activation's input, which an in-place activation is about to overwrite."""
-        act = recognise(module)
-        z = args[0] if args else None
-        self._saturated.pop(name, None)
-        if act is None or not isinstance(z, torch.Tensor) or not _observable(z):
-            return
-        self._saturated[name] = count_saturated(z.detach(), activation(act))
-        source = self._owner(z)
-        if source is not None and source.product:
-            self._facts[source.product].activation_after = act
-            if source.tensor == "output":
-                source.tensor = "preactivation"
+    def _hook(self) -> None:
+        for name, module in self._modules.items():
+            reason = hidden.reason(name, module, self._modules, self._options.passive)
+            if reason:
+                self._facts[name].reason = reason
+                continue
+            before, after = partial(self._watcher.started, name), partial(self._watcher.ended, name)
+            self._handles.append(module.register_forward_pre_hook(Hook(before), with_kwargs=True))
+            self._ends[name] = module.register_forward_hook(Hook(after), with_kwargs=True, always_call=True)
 
-    def _after(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """See a module's output, unless another module owns that very tensor."""
-        facts = self._facts[name]
-        facts.calls += 1
-        call, self._calls[name] = self._calls[name], self._calls[name] + 1
-        self._number(facts)
-        if not _observable(output):
-            facts.reason = f"its output is not one floating-point tensor but {_describe(output)}"
-            return
-        owner = self._owner(output)
-        if owner is not None:
-            facts.same_tensor_as, facts.observed, facts.reason = owner.module, True, ""
-            return
-        source = self._owner(args[0]) if args and isinstance(args[0], torch.Tensor) else None
-        axis = unit_axis_of(module, source.unit_axis if source else None)
-        site = Site(name, facts.type, self._current, call, _tensor_kind(facts.kind), axis)
-        site.activation = (recognise(module) or "") if facts.kind == "activation" else ""
-        site.product = _product(name, facts.kind, source)
-        facts.observed, facts.reason = True, ""
-        self._own(site, output, self._saturated.pop(name, None))
+    def _weight_records(self) -> Iterator[Record]:
+        """Yield the rows of the weights in use and of their gradients."""
+        scale = self._scale.of_parameters()
+        for name, parameter, label in self._weights():
+            facts = self._facts[name]
+            place = Place(self._layer(name), label, facts.type, 0, "", "weight", 0, 0)
+            if hidden.without_values(parameter):
+                continue
+            weight = Record.of(place, observe_weight(parameter))
+            yield weight
+            gradient = gradient_of(parameter)
+            if gradient is not None:
+                state = observe_weight(gradient)
+                place = place._replace(tensor="weight_grad", backward=1)
+                yield Record.of(place, state, scale=scale).beside(weight)
 
-    def _number(self, facts: ModuleFacts) -> None:
-        """Number a product at its first call; anything else takes the number of the product before it."""
-        if facts.kind == "product":
-            if facts.calls == 1:
-                self._layers += 1
-                facts.layer = self._layers
-            self._current = facts.layer
-        elif facts.calls == 1:
-            facts.layer = self._current
+    def _layer(self, name: str) -> int:
+        """Return a product's layer; one whose weight another uses has the number of the module it lies in."""
+        while not self._facts[name].layer and name:
+            name = name.rpartition(".")[0]
+        return self._facts[name].layer
 
-    def _own(self, site: Site, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> None:
-        """Fold a tensor into its site, and its gradient when that comes."""
-        axis = site.unit_axis if -tensor.dim() <= site.unit_axis < tensor.dim() else -1
-        site.unit_axis = axis
-        key = (site.module, site.call, site.tensor, tensor.shape[axis] if tensor.dim() > 1 else 1)
-        site = self._sites.setdefault(key, site)
-        site.see(tensor, saturated)
-        self._owners[id(tensor)] = (weakref.ref(tensor), tensor._version, site)
-        if tensor.requires_grad:
-            tensor.register_hook(site.see_gradient)  # type: ignore[no-untyped-call]
-
-    def _owner(self, tensor: torch.Tensor) -> Site | None:
-        """Return the site of this very version of a tensor."""
-        reference, version, site = self._owners.get(id(tensor), (None, -1, None))
-        return (
-            site if reference is not None and reference() is tensor and version == tensor._version else None
-        )
-
-    def _place(self, name: str) -> dict[str, Any]:
-        facts = self._facts[name]
-        return {
-            "step": self._step,
-            "layer": facts.layer,
-            "module": name,
-            "module_type": facts.type,
-            "call": 0,
-        }
+    def _weights(self) -> Iterator[tuple[str, nn.Parameter, str]]:
+        """Yield (module or function, weight, name of its rows) of each product in use."""
+        for name, module in self._modules.items():
+            if self._facts[name].kind == "product" and self._options.selects(name):
+                for label, parameter in weights_of(name, module):
+                    unseen = self._facts[name].calls == 0 and parameter.grad is not None
+                    if name in self._book.called or unseen:
+                        yield name, parameter, label
+        for name, parameter in self._book.weights.items():
+            if name in self._book.called and self._options.selects(name):
+                yield name, parameter, name
 
 
-def attach(model: nn.Module, run: str = "model") -> Recorder:
-    """Attach to a model and record every module's output and its gradient.
-
-    Nothing is stored on the model but hooks, which `detach` or the end of a `with` block takes off.
-    Functional activations (`F.relu`) and modules that return tuples are not observed yet; the modules
-    table of the recording names every module that was not.
-
-    >>> model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
-    >>> with attach(model) as recorder:
-    ...     model(torch.randn(16, 4)).square().mean().backward()
-    ...     recorder.step()
-    >>> recorder.recording().rows.query("tensor == 'activation'")["layer"].tolist()
-    [1]
-    """
-    if not isinstance(model, nn.Module):
-        raise UsageError(f"attach takes a torch.nn.Module, got {type(model).__name__}")
-    return Recorder(model, run)
-
-
-def _facts(name: str, module: nn.Module) -> ModuleFacts:
-    fan_in, fan_out = fans(module)
-    trainable = sum(p.numel() for p in module.parameters(recurse=False) if p.requires_grad)
-    return ModuleFacts(name, type(module).__name__, kind_of(module), fan_in, fan_out, trainable)
-
-
-def _observable(value: object) -> bool:
-    return isinstance(value, torch.Tensor) and value.is_floating_point() and value.layout == torch.strided
-
-
-def _describe(value: object) -> str:
-    return f"a {value.dtype} tensor" if isinstance(value, torch.Tensor) else f"a {type(value).__name__}"
-
-
-def _tensor_kind(kind: str) -> str:
-    return {"product": "preactivation", "activation": "activation"}.get(kind, "output")
-
-
-def _product(name: str, kind: str, source: Site | None) -> str:
-    """Return the product whose output a tensor still is: its own, or through a norm its input's."""
-    if kind == "product":
-        return name
-    return source.product if source is not None and kind in ("norm", "dropout", "other") else ""
+def _measured(run: str) -> dict[str, Any]:
+    nan = float("nan")
+    return {"run": run, "source": "measured", "expected_low": nan, "expected_high": nan}
 
 
 def _spec_columns(spec: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -1,126 +1,158 @@
-"""Where a tensor was seen, and the rows that come of it."""
+"""Where a tensor was seen, its state and its gradient's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from actdiag.activations import activation
-from actdiag.statistics import Summary, TensorState, describe, merge, observe
+from actdiag.capture.outputs import local
+from actdiag.statistics import TensorState, merge, observe
+
+
+class Rank(NamedTuple):
+    """How far along the signal's way a site lies: the further one is where a sum or a product came from."""
+
+    activations: int
+    products: int
+    order: int
+
+
+START = Rank(0, 0, 0)
+UNCALLED = "not called"
 
 
 @dataclass
 class Site:
-    """One tensor of one call of one module, and its gradient, added up within a step.
+    """One tensor of one call of one module or function, and its gradient, added up within a step.
 
     Attributes:
-        module: name in the model, "" for the model itself.
-        module_type: its class.
+        module: name in the model, "" for the model itself; `name:relu#0` for a function.
+        module_type: its class, or the function's name.
         layer: number of the product it belongs to, 0 for the input.
         call: which use of the module within one forward pass, from 0.
+        path: place in a nested output, "" for a plain tensor.
         tensor: input, preactivation, activation or output.
         unit_axis: as `statistics.observe` takes it.
-        product: the product whose output this still is, "" past an activation.
+        batch_axis: as `statistics.observe` takes it.
+        single: the tensor is one sample without a batch axis.
+        product: the last product on the way to it, "" before the first.
+        fresh: no activation since that product.
+        joined: since that product another signal came in, as in a residual sum.
         activation: its name, where the tensor is an activation's output.
+        rank: how far along the signal's way it lies.
         forward: state of the tensor.
-        backward: state of dLoss/dTensor; None until it was seen.
+        backward: pass number, from 1, -> state of dLoss/dTensor.
+        last: state of the latest tensor alone, by which a recomputed one is known again.
+        differentiable: whether the latest tensor takes part in a graph.
+        graph: whether it did in forward, where checkpointing may compute it again; None before the first.
     """
 
     module: str
     module_type: str
     layer: int
     call: int
+    path: str
     tensor: str
-    unit_axis: int
+    unit_axis: int = -1
+    batch_axis: int = 0
+    single: bool = False
     product: str = ""
+    fresh: bool = False
+    joined: bool = False
     activation: str = ""
+    rank: Rank = START
     forward: TensorState | None = None
-    backward: TensorState | None = None
+    backward: dict[int, TensorState] = field(default_factory=dict)
+    last: TensorState | None = None
+    differentiable: bool = False
+    graph: bool | None = None
+
+    def place(self, tensor: torch.Tensor) -> None:
+        """Choose axes that this tensor has: a sample axis apart from the unit axis."""
+        dimensions = tensor.dim() + self.single
+        if not -dimensions <= self.unit_axis < dimensions:
+            self.unit_axis = -1
+        if not -dimensions <= self.batch_axis < dimensions or self._one_axis(dimensions):
+            self.batch_axis = 0
+            self.unit_axis = -1 if self._one_axis(dimensions) else self.unit_axis
+
+    def fits(self, tensor: torch.Tensor) -> bool:
+        """Return whether a tensor has this site's axes."""
+        dimensions = tensor.dim() + self.single
+        return dimensions < 2 or max(self.unit_axis, self.batch_axis) < dimensions
+
+    def is_whole(self, tensor: torch.Tensor) -> bool:
+        """Return whether a tensor has as many units as this site's: it is no part of it."""
+        return self.fits(tensor) and self.last is not None and self.units_of(tensor) == self.last.units
+
+    def _one_axis(self, dimensions: int) -> bool:
+        return dimensions > 1 and self.unit_axis % dimensions == self.batch_axis % dimensions
+
+    def units_of(self, tensor: torch.Tensor) -> int:
+        """Return the tensor's number of units: another one makes another site."""
+        shape = (1, *tensor.shape) if self.single else tensor.shape
+        return shape[self.unit_axis] if len(shape) > 1 else 1
+
+    def state_of(self, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> TensorState:
+        """Return the state of one tensor of this site."""
+        bounds = activation(self.activation).range if self.activation else None
+        return observe(self._values(tensor), self.unit_axis, self.batch_axis, bounds, saturated)
 
     def see(self, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> None:
         """Fold the tensor's value into the state."""
-        bounds = activation(self.activation).range if self.activation else None
-        seen = observe(tensor, self.unit_axis, bounds=bounds, saturated=saturated)
-        self.forward = seen if self.forward is None else merge(self.forward, seen)
+        self.last = self.state_of(tensor, saturated)
+        self.forward = self.last if self.forward is None else merge(self.forward, self.last)
 
-    def see_gradient(self, gradient: torch.Tensor) -> None:
-        """Fold the gradient with respect to the tensor into the state."""
-        seen = observe(gradient, self.unit_axis)
-        self.backward = seen if self.backward is None else merge(self.backward, seen)
+    def see_gradient(self, gradient: torch.Tensor, number: int) -> None:
+        """Fold the gradient with respect to the tensor into the state of its pass."""
+        seen = observe(self._values(gradient), self.unit_axis, self.batch_axis)
+        before = self.backward.get(number)
+        self.backward[number] = seen if before is None else merge(before, seen)
 
-    def records(self, step: int) -> Iterator[Record]:
-        """Yield the row of the tensor and, where it was seen, of its gradient."""
-        dies = bool(self.activation) and activation(self.activation).dies
-        place = {
-            "step": step,
-            "layer": self.layer,
-            "module": self.module,
-            "module_type": self.module_type,
-            "call": self.call,
-        }
-        if self.forward is not None:
-            yield Record.of(place, self.tensor, self.forward, dies)
-        if self.backward is not None:
-            yield Record.of(place, f"{self.tensor}_grad", self.backward)
+    def _values(self, tensor: torch.Tensor) -> torch.Tensor:
+        values = local(tensor.detach())
+        return values.unsqueeze(0) if self.single else values
 
-
-@dataclass(frozen=True)
-class Record:
-    """One row to be, and its arrays."""
-
-    row: Mapping[str, Any]
-    units: np.ndarray[Any, Any]
-    log: np.ndarray[Any, Any]
-    linear: np.ndarray[Any, Any] | None = None
-
-    @classmethod
-    def of(cls, place: Mapping[str, Any], tensor: str, state: TensorState, dies: bool = False) -> Record:
-        """Return the record of a state; this copies it from its device."""
-        summary: Summary = describe(state, dies)
-        row = {
-            **place,
-            "tensor": tensor,
-            "unit_axis": state.unit_axis,
-            **summary.numbers,
-            "grad_to_weight": np.nan,
-        }
-        linear = None if state.linear is None else state.linear.cpu().numpy()
-        return cls(row, summary.units, state.log.cpu().numpy(), linear)
-
-
-def weight_records(place: Mapping[str, Any], weight: torch.nn.Parameter) -> Iterator[Record]:
-    """Yield the rows of a weight (fan_out, ...) and of its gradient: one sample, fan_out units."""
-    record = Record.of(place, "weight", _observe_weight(weight))
-    yield record
-    if weight.grad is None or weight.grad.is_sparse:
-        return
-    gradient = Record.of(place, "weight_grad", _observe_weight(weight.grad))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = float(np.divide(gradient.row["rms"], record.row["rms"]))
-    yield replace(gradient, row={**gradient.row, "grad_to_weight": ratio})
-
-
-def _observe_weight(weight: torch.Tensor) -> TensorState:
-    return replace(observe(weight.detach().unsqueeze(0), unit_axis=1), unit_axis=0)
+    def is_again(self, state: TensorState) -> bool:
+        """Return whether a recomputed tensor's state is that of the latest tensor."""
+        last = self.last
+        return (
+            last is not None
+            and (last.units, last.samples) == (state.units, state.samples)
+            and torch.equal(last.log, state.log)
+            and torch.equal(last.pooled.first, state.pooled.first)
+        )
 
 
 @dataclass
 class ModuleFacts:
-    """What the modules table says of one module."""
+    """What the modules table says of one module or function, see `schema.MODULES`.
+
+    Attributes:
+        in_graph: it was called with gradients on.
+    """
 
     name: str
     type: str
     kind: str
-    fan_in: int
-    fan_out: int
-    trainable: int
+    fan_in: int = 0
+    fan_out: int = 0
+    trainable: int = 0
     layer: int = 0
     activation_after: str = ""
     calls: int = 0
     observed: bool = False
-    reason: str = "not called"
-    same_tensor_as: str = field(default="")
+    reason: str = UNCALLED
+    same_tensor_as: str = ""
+    follows: str = ""
+    unused: str = ""
+    joined: bool = False
+    in_graph: bool = False
+
+    def become(self, fresh: ModuleFacts) -> None:
+        """Take over what a module is, once it was called: a lazy one shows it at its first call."""
+        self.type, self.kind, self.trainable = fresh.type, fresh.kind, fresh.trainable
+        self.fan_in, self.fan_out = fresh.fan_in, fresh.fan_out

@@ -15,6 +15,7 @@ from actdiag.errors import ActdiagError
 
 COMMANDS = {
     "scan": "Measure a network at initialisation and say whether it will train.",
+    "attach": "Measure a model of your own, given as pkg.mod:build.",
     "diagnose": "Judge a saved recording again, with other rules or thresholds.",
     "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
     "rule": "Explain a rule: what it measures, why it matters, what to do.",

@@ -119,7 +119,7 @@ def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:
     # Threads that spin while they wait cost a busy machine several times the run itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with terminal.doing("loading torch"):
-        from actdiag.scan import draws, scan
+        from actdiag.scanning import draws, scan
     recordings = []
     for number, draw in enumerate(draws(spec, seeds), start=1):
         with terminal.doing(f"measuring draw {number} of {seeds}"):

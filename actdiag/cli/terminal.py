@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actdiag.coverage import Coverage
+from actdiag.coverage import Coverage, printable, shorten, some
 from actdiag.numerals import numeral, percent
 from actdiag.panels import Panel, activation_panels
-from actdiag.profiles import layer_table, title
+from actdiag.profiles import layer_table, remarks, title
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
 from actdiag.types import Diagnosis, Finding, Severity
@@ -29,6 +29,12 @@ SPARK_BARS = 16
 """About as many characters as a histogram takes."""
 PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""
+MOST_ROWS = 40
+"""Layers in the table; of more, the first half and the last half of as many."""
+MOST_GAPS = 6
+"""Lines about modules that were not observed."""
+NAME_WIDTHS = (40, 24, 14)
+"""Characters of a module's name in the table: the widest that fits."""
 
 
 class Terminal:
@@ -69,7 +75,11 @@ class Terminal:
             self.console.print(Text(f"Wrote {folder}"), soft_wrap=True)
 
     def _print(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
-        self.console.print(Text.assemble(" " * indent, *parts), soft_wrap=not self.console.is_terminal)
+        text = Text(" " * indent)
+        for part in parts:
+            words, style = (part, "") if isinstance(part, str) else part
+            text.append(printable(words), style)
+        self.console.print(text, soft_wrap=not self.console.is_terminal)
 
     def _verdict(self, run: Run, diagnosis: Diagnosis) -> None:
         verdict, votes = diagnosis.verdict, diagnosis.votes
@@ -80,31 +90,39 @@ class Terminal:
             self._print(f"The other draws: {others}. Shown below: {run.name}.")
 
     def _layers(self, recording: Recording, run: str) -> None:
-        """Print the richest table that fits: without module names, then without histograms."""
-        fullest = self._table(recording, run, names=True, histograms=True)
-        others = (self._table(recording, run, names=False, histograms=more) for more in (True, False))
+        """Print the richest table that fits; names go last where they are those of the user's own model."""
+        layers = layer_table(recording, run).to_dict("records")
+        panels = {panel.layer: panel for panel in activation_panels(recording, run)}
+        shapes: list[tuple[int, Mapping[int, Panel]]] = [(width, panels) for width in NAME_WIDTHS]
+        if recording.meta["runs"][run].get("spec") is None:
+            shapes += [(width, {}) for width in NAME_WIDTHS]
+        shapes += [(0, panels), (0, {})]
         wide = self.console.options.update(max_width=1000)
-        fits = (
-            table
-            for table in (fullest, *others)
-            if self.console.measure(table, options=wide).maximum <= self.console.width
-        )
+        tables = [self._table(layers, *shape) for shape in shapes]
+        fits = [x for x in tables if self.console.measure(x, options=wide).maximum <= self.console.width]
         self.console.print()
-        self.console.print(next(fits, self._table(recording, run, names=False, histograms=False)))
+        self.console.print((fits or tables[-1:])[0])
+        if len(layers) > len(_shown(layers)):
+            self._print(f"... {len(layers) - len(_shown(layers))} more layers in report.html")
         self.console.print()
 
-    def _table(self, recording: Recording, run: str, names: bool, histograms: bool) -> Table:
+    def _table(
+        self, layers: Sequence[Mapping[Any, Any]], name_width: int, panels: Mapping[int, Panel]
+    ) -> Table:
+        """Return the table of layers with names of at most so many characters, 0 for none."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
         heads = ("layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight")
-        for head in (*heads, *(["activations"] if histograms else [])):
+        for head in (*heads, *(["activations"] if panels else [])):
             table.add_column(
                 head, justify="left" if head in ("layer", "activations") else "right", no_wrap=True
             )
-        panels = {panel.layer: panel for panel in activation_panels(recording, run)} if histograms else {}
-        for layer in layer_table(recording, run).to_dict("records"):
+        shown = _shown(layers)
+        for place, layer in enumerate(shown):
+            if place == MOST_ROWS // 2 and len(shown) < len(layers):
+                table.add_row("...")
             panel = panels.get(layer["layer"])
-            line = [Text("" if panel is None else self._sparkline(panel))] if histograms else []
-            table.add_row(*_cells(layer, names), *line)
+            line = [Text("" if panel is None else self._sparkline(panel))] if panels else []
+            table.add_row(*map(Text, _cells(layer, name_width)), *line)
         return table
 
     def _sparkline(self, panel: Panel) -> str:
@@ -135,11 +153,13 @@ class Terminal:
         found = len({finding.code for finding in diagnosis.findings})
         passed, skipped = len(diagnosis.passed), len(diagnosis.skipped)
         self._print(f"{coverage}; rules: {found} found something, {passed} passed, {skipped} not judged")
-        for name, reason in coverage.missed:
-            self._print(f"not observed: {name}: {reason}", indent=4)
+        for gap in coverage.gaps[:MOST_GAPS]:
+            self._print(f"{gap}: {some(gap.names)}", indent=4)
+        if len(coverage.gaps) > MOST_GAPS:
+            self._print(f"and {len(coverage.gaps) - MOST_GAPS} more reasons, in report.html", indent=4)
         for outcome in diagnosis.skipped:
             self._print(f"not judged: {outcome.code} {outcome.name}: {outcome.reason}", indent=4)
-        for note in run.facts.get("notes", ()):
+        for note in (*remarks(run), *run.facts.get("notes", ())):
             self._print(f"note: {note}", indent=4)
 
 
@@ -151,10 +171,17 @@ def _sentence(run: Run) -> str:
     return f"{name}{gain}, {spec['batch']} samples of {spec['data']} data"
 
 
-def _cells(layer: Mapping[Any, Any], names: bool) -> tuple[str, ...]:
+def _shown(layers: Sequence[Mapping[Any, Any]]) -> list[Mapping[Any, Any]]:
+    """Return all layers, or of very many the first and the last ones."""
+    half = MOST_ROWS // 2
+    return [*layers[:half], *layers[-half:]] if len(layers) > MOST_ROWS else list(layers)
+
+
+def _cells(layer: Mapping[Any, Any], name_width: int) -> tuple[str, ...]:
     dead = layer["dead_units"]
+    name = f" {shorten(layer['module'] or 'input', name_width)}" if name_width else ""
     return (
-        f"{layer['layer']} {layer['module'] or 'input'}" if names else str(layer["layer"]),
+        f"{layer['layer']}{name}",
         _number(layer["rms"]),
         _number(layer["std_across"]),
         _percent(layer["zero_fraction"]),

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import reduce
-from importlib import import_module, invalidate_caches
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +9,7 @@ import torch
 
 from actdiag.data.batch import Batch, draw_batch
 from actdiag.errors import ActdiagError
+from actdiag.importing import call, current_folder_on_path, describe, find
 from actdiag.types import RunSpec
 
 
@@ -27,10 +22,10 @@ def load(spec: RunSpec, parameter: str) -> Batch:
     Raises:
         ActdiagError: nothing to import or call, a callable that raises, or another shape or type.
     """
-    with _current_folder_on_path():
-        returned = _call(parameter, _find(parameter))
+    with current_folder_on_path():
+        returned = call(parameter, _find(parameter))
     if not isinstance(returned, tuple | list) or len(returned) != 2:
-        raise ActdiagError(f"{parameter} must return (inputs, targets), got {_describe(returned)}")
+        raise ActdiagError(f"{parameter} must return (inputs, targets), got {describe(returned)}")
     inputs, targets = _inputs(parameter, returned[0]), _targets(parameter, returned[1])
     if len(inputs) != len(targets):
         raise ActdiagError(
@@ -40,40 +35,11 @@ def load(spec: RunSpec, parameter: str) -> Batch:
     return draw_batch(spec, inputs, targets)
 
 
-@contextmanager
-def _current_folder_on_path() -> Iterator[None]:
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
-
-
 def _find(name: str) -> Any:
-    module_name, _, path = name.partition(":")
-    invalidate_caches()
-    try:
-        module = import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise ActdiagError(f"cannot import '{module_name}' for data '{name}': {error}") from error
-    except (Exception, SystemExit) as error:
-        raise ActdiagError(f"importing '{module_name}' raised {_one_line(error)}") from error
-    try:
-        found = reduce(getattr, path.split("."), module)
-    except AttributeError as error:
-        raise ActdiagError(f"module '{module_name}' has no '{path}' for data '{name}'") from error
+    found = find(name, "data")
     if not callable(found):
-        raise ActdiagError(f"{name} must be a callable without arguments, got {_describe(found)}")
+        raise ActdiagError(f"{name} must be a callable without arguments, got {describe(found)}")
     return found
-
-
-def _call(name: str, factory: Any) -> Any:
-    try:
-        return factory()
-    except (Exception, SystemExit) as error:
-        raise ActdiagError(f"{name} raised {_one_line(error)}") from error
 
 
 def _inputs(name: str, value: Any) -> torch.Tensor:
@@ -112,15 +78,5 @@ def _tensor(what: str, value: Any) -> torch.Tensor:
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ActdiagError(
-            f"{what} must be a tensor or an array of numbers, got {_describe(value)}"
+            f"{what} must be a tensor or an array of numbers, got {describe(value)}"
         ) from error
-
-
-def _describe(value: Any) -> str:
-    if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"one of type {type(value).__name__}"
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -10,11 +10,13 @@ from typing import Any
 import pandas as pd
 
 from actdiag import profiles
+from actdiag.coverage import Coverage, printable, shorten
 from actdiag.numerals import interval, numeral, percent
 from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.reporters.figures import BOX, chart, histograms
+from actdiag.rules.base import Run
 from actdiag.types import NOT_JUDGED, Diagnosis, Finding, Severity
 
 _MEANINGS = {
@@ -26,6 +28,8 @@ _MEANINGS = {
 }
 _TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
 _MARKS = {"good": "✓", "fair": "!", "bad": "✕"}
+FOLD = 60
+"""Histograms that are shown at once; more are folded."""
 _EVIDENCE = ("measured", "expected", "threshold", "threshold_source")
 
 
@@ -86,6 +90,8 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "passed": mine.passed,
         "skipped": mine.skipped,
         "notes": facts.get("notes") or [],
+        "remarks": profiles.remarks(Run(run, recording.of(run))),
+        **_coverage(recording, run),
         "spec": _spec(facts.get("spec")),
         "command": str(facts.get("command", "")).split(" --"),
         "loss": {name: value for name, value in (facts.get("loss") or {}).items() if value is not None},
@@ -93,6 +99,16 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         **_figures(recording, run),
         **_table(recording, run),
     }
+
+
+def _coverage(recording: Recording, run: str) -> dict[str, Any]:
+    """Return what was seen of the model: a sentence, and the modules that were not, by reason."""
+    coverage = Coverage.of(recording.of(run).modules)
+    gaps = [
+        {"what": str(gap), "names": [printable(name) or "the model itself" for name in gap.names]}
+        for gap in coverage.gaps
+    ]
+    return {"coverage": str(coverage), "gaps": gaps}
 
 
 def _vote(diagnosis: Diagnosis, run: str) -> dict[str, Any]:
@@ -134,6 +150,7 @@ def _figures(recording: Recording, run: str) -> dict[str, Any]:
     ]
     return {
         "box": BOX,
+        "fold": FOLD,
         "sets": sets,
         "charts": [
             chart("forward", "Activation", profiles.forward_profile(recording, run)),
@@ -150,7 +167,8 @@ def _table(recording: Recording, run: str) -> dict[str, Any]:
     rows = [
         {
             "layer": int(row["layer"]),
-            "module": row["module"] or "input",
+            "module": shorten(row["module"] or "input"),
+            "full": printable(row["module"]),
             "cells": [_cell(row, column) for column in columns],
         }
         for _, row in table.iterrows()

@@ -60,7 +60,7 @@ class VanishingGradient(Slope):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's gradient with the last one's."""
-        rows = two_layers(finite(run.hidden_at("preactivation_grad")))
+        rows = two_layers(run, finite(run.chain_at("preactivation_grad")))
         norms = sample_norm(rows)
         if (norms == 0).any():
             raise NotJudged("a hidden gradient is exactly zero (see AD103)")
@@ -68,12 +68,13 @@ class VanishingGradient(Slope):
         smallest = float(ratios.min())
         if smallest >= self.floor:
             return
-        low, last = int(rows.loc[ratios.idxmin(), "layer"]), int(rows["layer"].iloc[-1])
+        place = int(ratios.argmin())
+        low, last = int(rows["layer"].iloc[place]), int(rows["layer"].iloc[-1])
         yield self.slope(
             run,
             rows[ratios < self.floor],
             smallest,
-            last - low,
+            len(rows) - 1 - place,
             f"The gradient's norm shrinks {times(1 / smallest)} from layer {last} down to layer {low}",
             "error" if smallest < self.error else "floor",
         )

@@ -60,7 +60,7 @@ class ExplodingGradient(Slope):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's gradient with the last one's."""
-        rows = two_layers(finite(run.hidden_at("preactivation_grad")))
+        rows = two_layers(run, finite(run.chain_at("preactivation_grad")))
         norms = sample_norm(rows)
         if norms.iloc[-1] == 0:
             raise NotJudged("the gradient of the last hidden layer is exactly zero (see AD103)")
@@ -68,12 +68,13 @@ class ExplodingGradient(Slope):
         largest = float(ratios.max())
         if largest <= self.ceiling:
             return
-        low, last = int(rows.loc[ratios.idxmax(), "layer"]), int(rows["layer"].iloc[-1])
+        place = int(ratios.argmax())
+        low, last = int(rows["layer"].iloc[place]), int(rows["layer"].iloc[-1])
         yield self.slope(
             run,
             rows[ratios > self.ceiling],
             largest,
-            last - low,
+            len(rows) - 1 - place,
             f"The gradient's norm grows {times(largest)} from layer {last} down to layer {low}",
             "error" if largest > self.error else "ceiling",
         )

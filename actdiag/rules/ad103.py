@@ -13,6 +13,8 @@ from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
 
 UNDERFLOW = "it underflowed, falling below the smallest number of its format"
+CUT = "the graph is cut: detach(), no_grad() or an output that is not used"
+FIND_THE_CUT = "Find what cuts the graph behind them; if it is meant to be so, use requires_grad_(False)."
 
 
 @register
@@ -47,9 +49,9 @@ class ZeroGradient(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Look for layers that no gradient reaches, for rows of zeros, and for what made them."""
-        unreached = _unreached(run)
-        if not unreached.empty:
-            yield self._no_gradient(run, unreached)
+        without = unreached(run)
+        if not without.empty:
+            yield self._no_gradient(run, without)
             return
         rows = finite(run.hidden_at("preactivation_grad"))
         zero = rows[rows["rms"] == 0]
@@ -71,9 +73,8 @@ class ZeroGradient(Rule):
 
     def _no_gradient(self, run: Run, rows: pd.DataFrame) -> Finding:
         """Report layers whose graph is cut: training code sees `grad is None` there."""
-        cause, remedy = _cause(
-            run, rows, "the graph is cut: detach(), no_grad() or an output that is not used"
-        )
+        cause, remedy = _cause(run, rows, CUT)
+        remedy = FIND_THE_CUT if cause == CUT else remedy
         return self.finding(
             run,
             Severity.WARNING if run.spec is None else Severity.ERROR,
@@ -88,7 +89,19 @@ class ZeroGradient(Rule):
         )
 
 
-def _unreached(run: Run) -> pd.DataFrame:
+def unreached(run: Run) -> pd.DataFrame:
+    """Return the preactivations of the hidden layers that this rule says no gradient reaches.
+
+    Those behind a cut in the graph, whose parameters are known to be unused, are left to AD305.
+    """
+    rows = _without_gradient(run)
+    if rows.empty or _cause(run, rows, CUT)[0] != CUT:
+        return rows
+    modules = run.recording.modules
+    return rows[~rows["module"].isin(modules.loc[modules["unused"] != "", "name"])]
+
+
+def _without_gradient(run: Run) -> pd.DataFrame:
     """Return the preactivations of trainable hidden layers without any gradient, if others have one."""
     gradients = pd.concat([run.at("preactivation_grad"), run.at("weight_grad")])
     rows = run.hidden_at("preactivation")

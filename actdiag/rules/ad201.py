@@ -49,7 +49,7 @@ class VanishingActivation(Slope):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the last hidden layer's signal with the first one's."""
-        rows = two_layers(finite(run.signal()))
+        rows = two_layers(run, finite(run.signal()))
         sizes = rows["rms"]
         if sizes.iloc[0] == 0:
             raise NotJudged("the signal of the first hidden layer is exactly zero")
@@ -63,7 +63,7 @@ class VanishingActivation(Slope):
             run,
             rows[ratios < self.floor],
             ratio,
-            last - first,
+            len(rows) - 1,
             f"The signal's rms shrinks {shrunk} from layer {first} up to layer {last}",
             "error" if ratio < self.error else "floor",
         )

@@ -51,7 +51,7 @@ class ExplodingActivation(Slope):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the last hidden layer's signal with the first one's."""
-        rows = two_layers(finite(run.signal()))
+        rows = two_layers(run, finite(run.signal()))
         sizes = rows["rms"]
         if sizes.iloc[0] == 0:
             raise NotJudged("the signal of the first hidden layer is exactly zero")
@@ -64,7 +64,7 @@ class ExplodingActivation(Slope):
             run,
             rows[ratios > self.ceiling],
             ratio,
-            last - first,
+            len(rows) - 1,
             f"The signal's rms grows {times(ratio)} from layer {first} up to layer {last}",
             "error" if ratio > self.error else "ceiling",
         )

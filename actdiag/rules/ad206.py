@@ -10,6 +10,7 @@ import pandas as pd
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
+from actdiag.rules.slopes import not_compared
 from actdiag.types import Finding, Severity
 
 
@@ -73,6 +74,7 @@ class CollapsedSignal(Rule):
             measured=part,
             expected=f">= {self.floor:g}",
             **self.against("error" if severe else "floor"),
+            **not_compared(run),
         )
 
 

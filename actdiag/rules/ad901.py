@@ -39,6 +39,7 @@ class NonfiniteValue(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 12 --width 64 --act relu --init normal:1000"
     good: ClassVar[str] = "actdiag scan --depth 12 --width 64 --act relu --init he"
     calibrated: ClassVar[bool] = False
+    once: ClassVar[bool] = True
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Find the first row, in the order of computation, that is not finite."""

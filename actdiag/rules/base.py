@@ -7,16 +7,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
 import pandas as pd
 
+from actdiag import schema
 from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.registry import Registry
+from actdiag.rules.chains import is_plain, longest_chain, peers
 from actdiag.types import Finding, Severity
 
 RULES: Registry[type[Rule]] = Registry("rule")
+_JUDGED = [name for name in schema.ROWS if name not in schema.SPEC and name not in ("run", "source")]
+"""The columns that rules look at: the run and its spec are known."""
 
 
 class NotJudged(Exception):  # noqa: N818 - control flow, not an error
@@ -30,14 +36,21 @@ def threshold(default: float, source: str) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a recording, as a rule sees it."""
+    """One run of a recording, as a rule sees it.
+
+    Attributes:
+        name: the run's.
+        recording: the run's part of a recording.
+        step: the step to look at; None is the first, for each kind of tensor, at which it was recorded.
+    """
 
     name: str
     recording: Recording
+    step: int | None = None
 
-    @property
+    @cached_property
     def rows(self) -> pd.DataFrame:
-        """Return the measured rows."""
+        """Return the measured rows of all steps."""
         rows = self.recording.rows
         return rows.loc[rows["source"] == "measured"]
 
@@ -52,60 +65,122 @@ class Run:
         """Return the spec's fields, None for a model that is not the tool's own."""
         return self.facts.get("spec")
 
-    @property
+    @cached_property
     def hidden(self) -> pd.DataFrame:
-        """Return the products that an activation follows, by layer: the hidden layers of the chain."""
+        """Return the products that an activation follows, by layer: the hidden layers."""
         modules = self.recording.modules
         followed = (modules["kind"] == "product") & (modules["activation_after"] != "")
-        return modules[followed].sort_values("layer")
+        return modules[followed].sort_values("layer", kind="stable")
+
+    @cached_property
+    def chain(self) -> tuple[str, ...]:
+        """Return the hidden layers' names on the longest way of the signal, first to last.
+
+        Where other signals join it in a model of the user's own, as residual sums do, only layers in the same
+        place of their blocks are told to be alike: a branch has a size of its own.
+        """
+        hidden = frozenset(map(str, self.hidden["name"]))
+        chain = longest_chain(self.recording.modules, hidden)
+        own = tuple(name for name in chain if name in hidden)
+        return own if self.spec is not None else peers(self.recording.modules, chain, own)
+
+    @cached_property
+    def plain(self) -> bool:
+        """Return whether this is a chain of fully connected layers, as the networks of `actdiag scan` are."""
+        return self.spec is not None or is_plain(self.recording.modules)
+
+    @property
+    def aside(self) -> int:
+        """Return how many hidden layers lie off the chain: on other branches, never compared with it."""
+        return len(self.hidden) - len(self.chain)
 
     def at(self, tensor: str) -> pd.DataFrame:
-        """Return the first step's rows of one tensor kind, by layer, whatever their module."""
-        rows = self.rows
-        rows = rows[(rows["tensor"] == tensor)]
-        first: pd.DataFrame = rows[rows["step"] == rows["step"].min()]
-        return first.sort_values(["layer", "call"], kind="stable")
+        """Return the step's rows of one tensor kind, by layer, whatever their module.
+
+        Of a nested output the first tensor alone, of several backward passes the last.
+        """
+        return self._tables.get(tensor, self.rows.iloc[:0])
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        rows = self.rows if self.step is None else self.rows[self.rows["step"] == self.step]
+        rows = rows[_JUDGED].copy()  # few columns, each type in one block: every selection is cheap
+        return {str(tensor): _first_of_each(part) for tensor, part in rows.groupby("tensor", sort=False)}
+
+    @cached_property
+    def _hidden_tables(self) -> dict[str, pd.DataFrame]:
+        return {}
 
     def hidden_at(self, tensor: str) -> pd.DataFrame:
-        """Return one row per hidden layer: of the product itself, or of its activation.
+        """Return one row per hidden layer, on any branch: of the product itself, or of its activation.
 
         Raises:
             NotJudged: there is no hidden layer, or the tensor was not recorded there.
         """
-        hidden = self.hidden
-        if hidden.empty:
+        if self.hidden.empty:
             raise NotJudged(self._why_no_hidden_layer())
-        rows = self.at(tensor)
-        rows = rows[rows["layer"].isin(hidden["layer"])]
-        if tensor != "activation":
-            rows = rows[rows["module"].isin(hidden["name"])]
+        if tensor not in self._hidden_tables:
+            self._hidden_tables[tensor] = self._hidden_rows(tensor)
+        rows = self._hidden_tables[tensor]
         if rows.empty:
             raise NotJudged(f"no {tensor} was recorded")
-        return rows.drop_duplicates("layer")
+        return rows
+
+    def _hidden_rows(self, tensor: str) -> pd.DataFrame:
+        rows = self.at(tensor)
+        chosen = rows["layer"].isin(self.hidden["layer"])
+        if tensor != "activation":
+            chosen &= rows["module"].isin(self.hidden["name"])
+        return rows[chosen].drop_duplicates("layer")
+
+    def chain_at(self, tensor: str) -> pd.DataFrame:
+        """Return one row per hidden layer of the chain, first to last; raise as `hidden_at`."""
+        return self._along(self.hidden_at(tensor))
+
+    def _along(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of the chain's layers in its order."""
+        layers = dict(zip(self.hidden["name"], self.hidden["layer"], strict=True))
+        places = {layers[name]: place for place, name in enumerate(self.chain)}
+        rows = rows[rows["layer"].isin(list(places))]
+        return rows.iloc[np.argsort([places[layer] for layer in rows["layer"]], kind="stable")]
 
     def _why_no_hidden_layer(self) -> str:
         products = (self.recording.modules["kind"] == "product").sum()
         if products < 2:
             return "there is no hidden layer"
-        return (
-            f"no activation module was seen behind any of {products} layers "
-            "(functional activations such as F.relu are not observed)"
-        )
+        return f"no known activation was seen behind any of {products} layers"
+
+    @cached_property
+    def _signal(self) -> pd.DataFrame:
+        layers = self.hidden_at("activation")["layer"]
+        modules = self.recording.modules
+        masks = modules.loc[modules["kind"] == "dropout", "name"]
+        rows = pd.concat([self.at("activation"), self.at("output")]).sort_index()
+        rows = rows[rows["layer"].isin(layers) & ~rows["module"].isin(masks)]
+        return self._along(rows.drop_duplicates("layer", keep="last"))
 
     def signal(self) -> pd.DataFrame:
-        """Return, per hidden layer, what it passes on: past a norm or a sum, before dropout.
+        """Return, per hidden layer of the chain, what it passes on: past a norm or a sum, before dropout.
 
         Dropout is left out because its mask makes samples differ that the network cannot tell apart.
 
         Raises:
             NotJudged: there is no hidden layer, or no activation was recorded.
         """
-        layers = self.hidden_at("activation")["layer"]
-        modules = self.recording.modules
-        masks = modules.loc[modules["kind"] == "dropout", "name"]
-        rows = pd.concat([self.at("activation"), self.at("output")]).sort_index()
-        rows = rows[rows["layer"].isin(layers) & ~rows["module"].isin(masks)]
-        return rows.drop_duplicates("layer", keep="last").sort_values("layer")
+        return self._signal
+
+
+def _first_of_each(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the first step's rows by layer, each module's first path alone, of gradients the last pass."""
+    rows = rows[rows["step"] == rows["step"].min()]
+    places = list(zip(rows["module"], rows["call"], rows["path"], rows["backward"], strict=True))
+    paths: dict[str, str] = {}
+    passes: dict[tuple[str, int], int] = {}
+    for module, call, path, backward in places:
+        if paths.setdefault(module, path) == path:
+            passes[module, call] = max(backward, passes.get((module, call), 0))
+    kept = [paths[place[0]] == place[2] and passes[place[:2]] == place[3] for place in places]
+    return rows[kept].sort_values(["layer", "call"], kind="stable")
 
 
 def finite(rows: pd.DataFrame) -> pd.DataFrame:
@@ -114,21 +189,23 @@ def finite(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         NotJudged: one of them holds NaN or Inf, or no number at all.
     """
-    broken = rows[(rows["nan_count"] + rows["inf_count"] > 0) | rows["rms"].isna()]
-    if not broken.empty:
-        first = broken.iloc[0]
+    missing = rows["nan_count"].to_numpy() + rows["inf_count"].to_numpy()
+    broken = (missing > 0) | np.isnan(rows["rms"].to_numpy())
+    if broken.any():
+        first = rows.iloc[int(broken.argmax())]
         raise NotJudged(f"the {first['tensor']} of layer {first['layer']} is not finite (see AD901)")
     return rows
 
 
-def two_layers(rows: pd.DataFrame) -> pd.DataFrame:
+def two_layers(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows.
 
     Raises:
         NotJudged: there are fewer than two, so that no ratio between layers exists.
     """
     if len(rows) < 2:
-        raise NotJudged("a ratio between layers needs two hidden layers, and there is one")
+        others = f" on the longest chain, {run.aside} in other places" if run.aside else ""
+        raise NotJudged(f"a ratio between layers needs two hidden layers, and there is one{others}")
     return rows
 
 
@@ -155,6 +232,8 @@ class Rule(ABC):
     good: ClassVar[str]
     calibrated: ClassVar[bool] = True
     """Thresholds come from theory or calibration on plain chains: capped at warning elsewhere."""
+    once: ClassVar[bool] = False
+    """Looks at every step, or at none in particular: not to be judged again at later steps."""
 
     @abstractmethod
     def judge(self, run: Run) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from actdiag.activations import Activation, activation
+from actdiag.coverage import shorten
 from actdiag.initialisers import initialiser
 from actdiag.rules.base import Run
 
@@ -50,18 +51,22 @@ def match_init(spec: Mapping[str, Any]) -> str:
 
 
 def initialise_modules(run: Run, rows: pd.DataFrame) -> str:
-    """Return which modules of a model of the user's own to initialise, and how."""
+    """Return which modules of a model of the user's own to initialise, and what to replace."""
     modules = run.hidden
     modules = modules[modules["layer"].isin(rows["layer"])]
     pairs = list(zip(modules["name"], modules["activation_after"], strict=True))
-    shown = ", ".join(f"{name} ({_recipe(act)})" for name, act in pairs[:4])
-    more = f" and {len(pairs) - 4} more" if len(pairs) > 4 else ""
-    return f"Initialise {shown}{more}."
+    partners = {act: activation(act).partner for _, act in pairs}
+    suited = [f"{shorten(name, 60)} ({act}: {partners[act]})" for name, act in pairs if partners[act]]
+    parts = [f"Initialise {_first(suited)}."] if suited else []
+    for act in (act for act, partner in partners.items() if partner is None):
+        names = [shorten(name, 60) for name, after in pairs if after == act]
+        parts.append(f"Replace {act} behind {_first(names)}: {_reason(act)}.")
+    return " ".join(parts)
 
 
-def _recipe(name: str) -> str:
-    partner = activation(name).partner
-    return f"{name}: {partner}" if partner else f"replace {name}: {_reason(name)}"
+def _first(words: list[str]) -> str:
+    more = f" and {len(words) - 4} more" if len(words) > 4 else ""
+    return ", ".join(words[:4]) + more
 
 
 def _reason(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What the four rules about a slope over depth have in common: their finding."""
+"""What the rules about a slope over depth have in common: their finding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from actdiag.types import Finding, Severity
 
 @dataclass(frozen=True)
 class Slope(Rule, ABC):
-    """A rule about the ratio of a quantity between two layers; a subclass has a threshold `error`."""
+    """A rule about the ratio of a quantity between two layers of the chain, with a threshold `error`."""
 
     def slope(
         self, run: Run, found: pd.DataFrame, ratio: float, apart: int, message: str, limit: str
@@ -25,7 +25,7 @@ class Slope(Rule, ABC):
             run: where it was found.
             found: the rows beyond the milder limit.
             ratio: measured; 1 is level.
-            apart: layers between the two that are compared.
+            apart: steps along the chain between the two that are compared.
             message: what changes how much, from where to where.
             limit: the threshold that was crossed, `error` for the severe one.
         """
@@ -38,4 +38,14 @@ class Slope(Rule, ABC):
             measured=ratio,
             expected=1.0,
             **self.against(limit),
+            **not_compared(run),
         )
+
+
+def not_compared(run: Run) -> dict[str, str]:
+    """Return, as evidence, how many hidden layers are not on the chain; {} where none are.
+
+    A ratio between two branches, or between two places in a residual block, says nothing of either.
+    """
+    layers = "1 hidden layer" if run.aside == 1 else f"{run.aside} hidden layers"
+    return {"not_compared": f"{layers} in other places"} if run.aside else {}

@@ -7,40 +7,74 @@ from typing import NamedTuple
 import torch
 
 FLOAT32_MAX = torch.finfo(torch.float32).max
+SQUARABLE = (1e-100, 1e100)
+"""Magnitudes whose squares float64 adds up with room to spare; those of all other types are among them."""
 
 
 class Moments(NamedTuple):
-    """Sums over the finite values of each unit; every field is (units,) float64.
+    """Sums over the finite values of each unit; every field is (units,) float64, but for the scale.
 
     The pivot p is near the mean and exact in float32, so that the difference of two pivots is exact in
-    float64 and two states add up as accurately as one pass over all values.
+    float64 and two states add up as accurately as one pass over all values. The scale s, a 0-d power of two,
+    is 1 unless the largest magnitude of a float64 tensor lies outside `SQUARABLE`.
     """
 
     n: torch.Tensor  # finite values
     pivot: torch.Tensor  # p
     first: torch.Tensor  # sum (x - p)
-    second: torch.Tensor  # sum (x - p)^2
+    second: torch.Tensor  # sum ((x - p) / s)^2
+    scale: torch.Tensor  # s
 
 
-def observe(values: torch.Tensor, finite: torch.Tensor) -> Moments:
-    """Return the moments of `values`, (n, units) float64, over those that are `finite`, (n, units) bool."""
+def observe(values: torch.Tensor, finite: torch.Tensor, wide: bool = False) -> Moments:
+    """Return the moments of `values`, (n, units) float64, over those that are `finite`, (n, units) bool.
+
+    Args:
+        values: the values.
+        finite: which of them are.
+        wide: they may lie outside `SQUARABLE`, as only those of a float64 tensor can.
+    """
     n = finite.sum(0, dtype=torch.float64)
     total = values.masked_fill(~finite, 0.0).sum(0)
     pivot = (total / n.clamp(min=1.0)).clamp(-FLOAT32_MAX, FLOAT32_MAX).float().double()
     deviation = (values - pivot).masked_fill_(~finite, 0.0)
-    return Moments(n, pivot, deviation.sum(0), deviation.square_().sum(0))
+    first = deviation.sum(0)
+    scale = _scale(deviation) if wide else torch.ones((), dtype=torch.float64, device=values.device)
+    if wide:
+        deviation = deviation / scale
+    return Moments(n, pivot, first, deviation.square_().sum(0), scale)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
     """Return the moments of both together, about the pivot of the first that has values."""
-    pivot = torch.where(a.n > 0, a.pivot, b.pivot)
-    first_a, second_a = _shift(a, pivot)
-    first_b, second_b = _shift(b, pivot)
-    return Moments(a.n + b.n, pivot, first_a + first_b, second_a + second_b)
+    pivot, scale = torch.where(a.n > 0, a.pivot, b.pivot), _common(a, b)
+    first_a, second_a = _shift(a, pivot, scale)
+    first_b, second_b = _shift(b, pivot, scale)
+    return Moments(a.n + b.n, pivot, first_a + first_b, second_a + second_b, scale)
 
 
-def _shift(state: Moments, pivot: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return both sums about another pivot: with d = p - p', sum (x - p') = sum (x - p) + n d, and so on."""
+def _common(a: Moments, b: Moments) -> torch.Tensor:
+    """Return the larger scale; that of zeros does not count."""
+    blank_a, blank_b = ((state.second == 0).all() for state in (a, b))
+    larger = torch.maximum(a.scale, b.scale)
+    return torch.where(blank_a, b.scale, torch.where(blank_b, a.scale, larger))
+
+
+def _shift(state: Moments, pivot: torch.Tensor, scale: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both sums about another pivot, the second in another scale.
+
+    With d = p - p' and S = sum (x - p): sum (x - p') = S + n d and
+    sum (x - p')^2 = sum (x - p)^2 + d (2 S + n d).
+    """
     d = torch.where(state.n > 0, state.pivot - pivot, 0.0)
     first = state.first + state.n * d
-    return first, state.second + d * (state.first + first)
+    second = state.second * (state.scale / scale).clamp(max=1.0).square()  # above 1 it is a sum of zeros
+    return first, second + (d / scale) * ((state.first + first) / scale)
+
+
+def _scale(values: torch.Tensor) -> torch.Tensor:
+    """Return the power of two below the largest magnitude, 0-d; 1 where it can be squared, and for zeros."""
+    largest = values.abs().amax() if values.numel() else values.new_zeros(())
+    outside = (largest > 0) & ((largest < SQUARABLE[0]) | (largest > SQUARABLE[1]))
+    power = torch.exp2(torch.log2(torch.where(outside, largest, 1.0)).floor().clamp(min=-1000.0))
+    return torch.where(outside, power, 1.0)

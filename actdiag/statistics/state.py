@@ -69,14 +69,15 @@ def observe(
     samples, positions, units = values.shape
     finite = torch.isfinite(values)
     exact = values.double()
-    pooled = moments.observe(exact.flatten(0, 1), finite.flatten(0, 1))
+    wide = values.dtype == torch.float64
+    pooled = moments.observe(exact.flatten(0, 1), finite.flatten(0, 1), wide)
     return TensorState(
         unit_axis % max(tensor.dim(), 1),
         samples,
         positions,
         counters.observe(tensor),
         pooled,
-        pooled if positions == 1 else _across(exact, finite),
+        pooled if positions == 1 else _across(exact, finite, wide),
         _extreme(values, finite, units, -torch.inf),
         _extreme(values, finite, units, torch.inf),
         histograms.log_histogram(tensor),
@@ -85,11 +86,11 @@ def observe(
     )
 
 
-def _across(exact: torch.Tensor, finite: torch.Tensor) -> Moments:
+def _across(exact: torch.Tensor, finite: torch.Tensor, wide: bool) -> Moments:
     """Return the moments of each sample's mean over its finite positions, (samples, units)."""
     n = finite.sum(1, dtype=torch.float64)
     means = exact.masked_fill(~finite, 0.0).sum(1) / n.clamp(min=1.0)
-    return moments.observe(means, n > 0)
+    return moments.observe(means, n > 0, wide)
 
 
 def _extreme(values: torch.Tensor, finite: torch.Tensor, units: int, neutral: float) -> torch.Tensor:

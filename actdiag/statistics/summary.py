@@ -30,28 +30,33 @@ class Summary:
 
 @dataclass(frozen=True)
 class UnitMoments:
-    """Each unit's finite count, mean and sum of squared deviations, (units,) float64."""
+    """Each unit's finite count, mean and sum of squared deviations, (units,) float64.
+
+    The latter is in units of `scale` squared, see `Moments`.
+    """
 
     n: Floats
     mean: Floats
     m2: Floats
+    scale: float
 
     @classmethod
     def of(cls, state: Moments) -> UnitMoments:
         """Return the moments about the mean; mean and m2 are NaN for a unit without finite values."""
-        n, pivot, first, second = (field.cpu().numpy() for field in state)
+        n, pivot, first, second, scale = (field.cpu().numpy() for field in state)
         with np.errstate(invalid="ignore", divide="ignore"):
             offset = first / n
-            m2 = np.maximum(second - first * offset, 0.0)
-        return cls(n, pivot + offset, np.where(n > 0, m2, np.nan))
+            m2 = np.maximum(second - (first / scale) * (offset / scale), 0.0)
+        return cls(n, pivot + offset, np.where(n > 0, m2, np.nan), float(scale))
 
     @property
     def std(self) -> Floats:
         """Return each unit's standard deviation (of the population: divided by n)."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.sqrt(self.m2 / self.n)
+            return self.scale * np.sqrt(self.m2 / self.n)
 
 
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def describe(state: TensorState, dies: bool = False) -> Summary:
     """Compute the numbers of a row.
 
@@ -75,7 +80,7 @@ def describe(state: TensorState, dies: bool = False) -> Summary:
         "positions": state.positions,
         "count": elements,
         **_pool(pooled),
-        "std_across": float(np.sqrt(_mean(across.std**2))) if several else np.nan,
+        "std_across": across.scale * _mean((across.std / across.scale) ** 2) ** 0.5 if several else np.nan,
         "min": low,
         "max": high,
         "p01": float(np.clip(p01, low, high)),
@@ -102,11 +107,11 @@ def _pool(units: UnitMoments) -> dict[str, float]:
     total = n.sum()
     if total == 0:
         return dict.fromkeys(("mean", "std", "rms"), np.nan)
-    pivot = mean[0]
-    centre = pivot + float((n * (mean - pivot)).sum() / total)
-    variance = float((m2.sum() + (n * (mean - centre) ** 2).sum()) / total)
-    centre = float(centre)
-    return {"mean": centre, "std": variance**0.5, "rms": (variance + centre**2) ** 0.5}
+    pivot, scale = mean[0], units.scale
+    centre = pivot + (n * (mean - pivot)).sum() / total
+    variance = (m2.sum() + (n * ((mean - centre) / scale) ** 2).sum()) / total
+    rms = (variance + (centre / scale) ** 2) ** 0.5
+    return {"mean": float(centre), "std": float(scale * variance**0.5), "rms": float(scale * rms)}
 
 
 def correlation(across: UnitMoments, samples: int) -> float:
@@ -119,8 +124,8 @@ def correlation(across: UnitMoments, samples: int) -> float:
     whole = across.n == samples
     if samples < 2 or not whole.any():
         return np.nan
-    mean_of_square = across.m2[whole].sum() / samples + (across.mean[whole] ** 2).sum()
-    square_of_mean = (across.mean[whole] ** 2).sum()
+    square_of_mean = ((across.mean[whole] / across.scale) ** 2).sum()
+    mean_of_square = across.m2[whole].sum() / samples + square_of_mean
     if mean_of_square == 0:
         return np.nan
     return float((samples * square_of_mean / mean_of_square - 1.0) / (samples - 1))

@@ -1,0 +1,45 @@
+"""What an activation is given: looked at before it runs, since an in-place one overwrites it."""
+
+from __future__ import annotations
+
+import torch
+
+from actdiag.activations import activation
+from actdiag.capture import outputs
+from actdiag.capture.book import Book
+from actdiag.capture.sites import ModuleFacts, Site
+from actdiag.capture.window import Call
+from actdiag.catalogue import count_saturated
+
+
+def before_activation(book: Book, call: Call, facts: ModuleFacts, act: str, z: torch.Tensor | None) -> None:
+    """Count saturation, and say of z that it is a preactivation; it becomes a site where it was none.
+
+    Args:
+        book: of the step.
+        call: of the module, or of the one the function is called in; it keeps the count.
+        facts: of the activation.
+        act: its registered name.
+        z: what it is given.
+    """
+    call.saturated = None
+    if z is None or outputs.obstacle(z):
+        return
+    call.saturated = count_saturated(outputs.local(z.detach()), activation(act))
+    source = book.ledger.source(z)
+    if source is not None and source.product and source.fresh:
+        book.facts[source.product].activation_after = act
+    owner = book.ledger.owner(z)
+    if owner is None:
+        book.meet(_site_before(book, call, facts, z), z)
+    elif owner.tensor == "output":
+        owner.tensor = "preactivation"
+
+
+def _site_before(book: Book, call: Call, facts: ModuleFacts, z: torch.Tensor) -> Site:
+    """Return the site of an activation's input that no module returned."""
+    site = Site(facts.name, facts.type, 0, call.number, "", "preactivation", -1, book.options.batch_axis)
+    source = book.ledger.source(z)
+    if source is not None:
+        site.unit_axis, site.batch_axis, site.single = source.unit_axis, source.batch_axis, source.single
+    return book.situate(site, z, facts)

@@ -1,0 +1,239 @@
+"""The book of a step: every tensor once, its gradient, and what is known of who made it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from actdiag.capture import outputs
+from actdiag.capture.hooks import Hook, graph_task
+from actdiag.capture.ledger import Ledger
+from actdiag.capture.options import Options
+from actdiag.capture.quiet import untouched
+from actdiag.capture.sites import START, UNCALLED, ModuleFacts, Rank, Site
+
+Key = tuple[str, int, str, str, int]
+MIXED = "forward passes with and without a gradient are added up in one row"
+VIEW = "it is a view of a tensor that was written to"
+
+
+class Passes:
+    """Numbers the backward passes through one tensor, from 1."""
+
+    def __init__(self) -> None:
+        self.task, self.count = -1, 0
+
+    def number(self, task: int) -> int:
+        """Return the number of the pass that runs as this graph task."""
+        if task != self.task:
+            self.task, self.count = task, self.count + 1
+        return self.count
+
+
+class Book:
+    """Keeps the sites of one step at a time, and the facts of modules and functions over all steps.
+
+    Attributes:
+        facts: what the modules table will say, by module or function site.
+        options: of the recorder.
+        modules: the names of modules; no function site has one of them.
+        sites: everything seen in this step.
+        called: products called in this step.
+        weights: function site -> the parameter it multiplied by.
+        notes: for the reader of the recording, in order.
+        ledger: whose a tensor is.
+        backward_seen: a backward pass reached a tensor since the forward pass began.
+        differentiable: a tensor of this forward pass takes part in a graph.
+    """
+
+    def __init__(self, facts: dict[str, ModuleFacts], options: Options) -> None:
+        self.facts, self.options = facts, options
+        self.modules = frozenset(facts)
+        self.sites: dict[Key, Site] = {}
+        self.called: set[str] = set()
+        self.weights: dict[str, nn.Parameter] = {}
+        self.notes: dict[str, None] = {}
+        self.ledger = Ledger()
+        self.backward_seen = self.differentiable = False
+        self._units: dict[tuple[str, int, str, str], int] = {}
+        self._lock = threading.RLock()
+        self._handles: list[RemovableHandle] = []
+        self._layers = self._current = self._order = self._generation = 0
+
+    def clear(self) -> None:
+        """End a step: forget its tensors, and take the hooks off those that live on."""
+        self._generation += 1
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self.ledger.clear()
+        self.sites, self.called = {}, set()
+        self.backward_seen = self.differentiable = False
+
+    def prune(self) -> None:
+        """Forget tensors that no longer live."""
+        self.ledger.prune()
+        self._handles = [handle for handle in self._handles if handle.hooks_dict_ref() is not None]
+
+    @contextmanager
+    def guard(self, name: str) -> Iterator[None]:
+        """Let no failure of the tool's own reach the user's code: it becomes a reason and a note."""
+        try:
+            with untouched():
+                yield
+        except Exception as error:
+            text = f"could not be measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.note(f"{name or 'the model'} {text}")
+            if name in self.facts:
+                self.facts[name].reason = text
+
+    def note(self, text: str) -> None:
+        """Tell the reader of the recording something, once."""
+        self.notes[text] = None
+
+    def number(self, facts: ModuleFacts, parents: Iterable[torch.Tensor]) -> None:
+        """Number a product at its first call, and say which product it follows."""
+        if not facts.layer:
+            self._layers += 1
+            facts.layer = self._layers
+            known = [(self.ledger.source(tensor), self.ledger.joined(tensor)) for tensor in parents]
+            sources = [(site, joined) for site, joined in known if site is not None]
+            if sources:
+                site, facts.joined = max(sources, key=lambda source: source[0].rank)
+                facts.follows = site.product
+        self._current = facts.layer
+        self.called.add(facts.name)
+
+    def situate(self, site: Site, tensor: torch.Tensor, facts: ModuleFacts) -> Site:
+        """Say how far along the signal's way a tensor's new site lies, and to which layer it belongs."""
+        self._order += 1
+        source = self.ledger.source(tensor)
+        before = START if source is None else source.rank
+        product, activated = facts.kind == "product", bool(site.activation)
+        site.rank = Rank(before.activations + activated, before.products + product, self._order)
+        if product:
+            site.product, site.layer = facts.name, facts.layer
+            site.fresh = site.tensor == "preactivation"
+        elif source is None:
+            site.layer = self._current
+        else:
+            site.product, site.fresh = source.product, source.fresh and not activated
+            site.joined = self.ledger.joined(tensor)
+            site.layer = self.facts[site.product].layer if site.product else 0
+        return site
+
+    def meet(self, site: Site, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> Site | None:
+        """Fold a tensor into its site, and its gradient when that comes; return the site that has it."""
+        site.place(tensor)
+        if graph_task() != -1:
+            return self._meet_again(site, tensor)
+        if self.options.selects(site.module):
+            key = (site.module, site.call, site.path, site.tensor, site.units_of(tensor))
+            with self._lock:
+                self._compare(key)
+                site = self.sites.setdefault(key, site)
+                site.see(tensor, saturated)
+            if site.graph not in (None, tensor.requires_grad):
+                self.note(f"{site.module or 'the model'}: {MIXED}")
+            site.graph = tensor.requires_grad
+            self._await_gradient(site, tensor)
+        self.ledger.claim(tensor, site)
+        return site
+
+    def _compare(self, key: Key) -> None:
+        """Note where a tensor has another number of units than before: that makes another row."""
+        before = self._units.setdefault(key[:4], key[4])
+        if before != key[4]:
+            module = key[0] or "the model"
+            self.note(f"{module} had {before} units and {key[4]}: rows of their own, not added up")
+
+    def conclude(self, facts: ModuleFacts, seen: list[str], problems: list[str]) -> None:
+        """Say in a module's facts what was observed of one call.
+
+        Args:
+            facts: of the module or function.
+            seen: for each tensor that was measured, the module that owns it, "" for this one.
+            problems: for each part that was not, what it is.
+        """
+        if not self.options.selects(facts.name):
+            facts.reason = "not selected"
+            return
+        facts.observed = facts.observed or bool(seen)
+        if seen and all(seen):
+            facts.same_tensor_as = seen[0]
+        if problems:
+            facts.reason = "; ".join(problems)
+        elif facts.reason == UNCALLED:
+            facts.reason = "" if seen else "it returns no tensor"
+
+    def _meet_again(self, fresh: Site, tensor: torch.Tensor) -> Site | None:
+        """Find the site of a tensor that activation checkpointing computes again, inside backward.
+
+        Where the first computation took part in no graph (reentrant checkpointing), the gradient passes
+        through this one.
+        """
+        name = fresh.module
+        same = [site for site in self.sites.values() if (site.module, site.path) == (name, fresh.path)]
+        if not same:
+            self.note(f"{name or 'the model'} ran inside backward only: not recorded")
+        return self.recognise(same, tensor)
+
+    def recognise(self, candidates: Iterable[Site], tensor: torch.Tensor) -> Site | None:
+        """Return the latest site that waits for a gradient and last saw this very tensor, now waiting here.
+
+        Backward comes to the last call first, so that of two calls with the same values it is the latter.
+        """
+        for site in reversed(list(candidates)):
+            waits = not site.differentiable and site.fits(tensor)
+            if waits and site.is_again(site.state_of(tensor)):
+                self.ledger.claim(tensor, site)
+                self._await_gradient(site, tensor)
+                return site
+        return None
+
+    def wrote(self, tensor: torch.Tensor) -> None:
+        """Note that a tensor was written to; autograd then forgets the views of what it is a view of."""
+        self.ledger.wrote(tensor)
+        if tensor.is_inference() or tensor._base is None or not tensor.requires_grad:
+            return
+        for site in self.ledger.views_of(tensor._base):
+            if site.differentiable:
+                facts = self.facts[site.module]
+                text = f"{outputs.where(site.path)} has a gradient that is lost: {VIEW}"
+                known = [part for part in facts.reason.split("; ") if part not in ("", UNCALLED)]
+                facts.reason = "; ".join(dict.fromkeys([*known, text]))
+
+    def notice(self, tensor: torch.Tensor) -> None:
+        """Wait for the gradient of a tensor that took part in no graph when it was met, and now does.
+
+        So it is with what a custom autograd function or reentrant checkpointing returns.
+        """
+        owner = self.ledger.owner(tensor)
+        if owner is not None and tensor.requires_grad and not owner.differentiable and owner.forward:
+            self._await_gradient(owner, tensor)
+
+    def _await_gradient(self, site: Site, tensor: torch.Tensor) -> None:
+        site.differentiable = tensor.requires_grad
+        if tensor.requires_grad:
+            self.differentiable = True
+            react = partial(self._gradient, site, Passes(), self._generation)
+            self._handles.append(tensor.register_hook(Hook(react)))  # type: ignore[no-untyped-call]
+
+    def _gradient(self, site: Site, passes: Passes, generation: int, gradient: torch.Tensor | None) -> None:
+        """React to the gradient of a tensor; under create_graph it is part of computing the loss."""
+        if generation != self._generation or gradient is None:
+            return
+        self.backward_seen = self.backward_seen or not torch.is_grad_enabled()
+        with self.guard(site.module):
+            why = outputs.obstacle(gradient)
+            if why:
+                self.note(f"the gradient of {site.module} is {why}")
+                return
+            with self._lock:
+                site.see_gradient(gradient, passes.number(graph_task()))

@@ -1,0 +1,112 @@
+"""Which site a version of a tensor belongs to, and from which site it descends."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+
+from actdiag.capture.sites import Site
+
+
+class Entry(NamedTuple):
+    """What is known of a live tensor.
+
+    Attributes:
+        tensor: the tensor.
+        version: the one meant.
+        site: its nearest site on the way back.
+        own: that site is its own.
+        joined: since the last product another signal came in, as in a residual sum.
+    """
+
+    tensor: weakref.ref[torch.Tensor]
+    version: int
+    site: Site
+    own: bool
+    joined: bool
+
+
+class Ledger:
+    """Knows tensors by a live weak reference and their version, never by a bare `id()`, and keeps none.
+
+    An inference tensor has no version; the writes that were seen are counted instead.
+    """
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._writes: dict[int, int] = {}
+
+    def owner(self, tensor: torch.Tensor) -> Site | None:
+        """Return the site of this very version of a tensor, None where it has none."""
+        entry = self._entry(tensor)
+        current = entry is not None and entry.own and entry.version == self._version(tensor)
+        return entry.site if entry is not None and current else None
+
+    def source(self, tensor: torch.Tensor) -> Site | None:
+        """Return the nearest site on the way to a tensor: its own, or that of what it was made from."""
+        entry = self._entry(tensor)
+        return None if entry is None else entry.site
+
+    def joined(self, tensor: torch.Tensor) -> bool:
+        """Return whether since the last product another signal came in."""
+        entry = self._entry(tensor)
+        return entry is not None and entry.joined
+
+    def claim(self, tensor: torch.Tensor, site: Site) -> None:
+        """Give this version of a tensor to a site."""
+        self._note(tensor, site, True, site.joined)
+
+    def descend(self, tensor: torch.Tensor, parents: Iterable[torch.Tensor]) -> None:
+        """Note where a tensor without a site comes from: the parent furthest along the signal's way."""
+        if self.owner(tensor) is not None:
+            return
+        entries = [entry for parent in parents if (entry := self._entry(parent)) is not None]
+        if entries:
+            furthest = max(entries, key=lambda entry: entry.site.rank)
+            several = len({entry.site.product for entry in entries} - {""}) > 1
+            self._note(tensor, furthest.site, False, several or furthest.joined)
+
+    def come_from(self, tensor: torch.Tensor, site: Site) -> None:
+        """Note that a tensor without a site of its own comes from one that is not recorded."""
+        self._note(tensor, site, False, site.joined)
+
+    def wrote(self, tensor: torch.Tensor) -> None:
+        """Count a write into a tensor that has no version of its own."""
+        if tensor.is_inference():
+            self._writes[id(tensor)] = self._writes.get(id(tensor), 0) + 1
+
+    def views_of(self, base: torch.Tensor) -> list[Site]:
+        """Return the sites of the live tensors that are views of `base`."""
+        entries = [(entry, entry.tensor()) for entry in list(self._entries.values()) if entry.own]
+        return [entry.site for entry, view in entries if view is not None and _base(view) is base]
+
+    def prune(self) -> None:
+        """Forget tensors that no longer live."""
+        dead = [key for key, entry in list(self._entries.items()) if entry.tensor() is None]
+        for key in dead:
+            self._entries.pop(key, None)
+            self._writes.pop(key, None)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._writes.clear()
+
+    def _entry(self, tensor: torch.Tensor) -> Entry | None:
+        entry = self._entries.get(id(tensor))
+        return entry if entry is not None and entry.tensor() is tensor else None
+
+    def _note(self, tensor: torch.Tensor, site: Site, own: bool, joined: bool) -> None:
+        if self._entry(tensor) is None:
+            self._writes.pop(id(tensor), None)
+        self._entries[id(tensor)] = Entry(weakref.ref(tensor), self._version(tensor), site, own, joined)
+
+    def _version(self, tensor: torch.Tensor) -> int:
+        return self._writes.get(id(tensor), 0) if tensor.is_inference() else tensor._version
+
+
+def _base(tensor: torch.Tensor) -> torch.Tensor | None:
+    return None if tensor.is_inference() else tensor._base

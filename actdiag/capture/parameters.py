@@ -1,0 +1,68 @@
+"""Weights and their gradients, read at `step()`: never in a hook, which may fire before an all-reduce."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeGuard
+
+import torch
+from torch import nn
+from torch.nn.parameter import UninitializedParameter
+from torch.nn.utils.parametrize import is_parametrized
+
+from actdiag.capture.outputs import local, obstacle
+from actdiag.statistics import TensorState, observe
+
+
+def weights_of(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """Yield the weights of a product by the name of their rows: its `weight`, or every matrix it has.
+
+    The parameters are read as they are stored: asking a parametrised module for its weight would compute it,
+    and spectral normalisation moves a buffer when it does.
+    """
+    weight = module._parameters.get("weight")
+    if weight is not None:
+        yield name, weight
+        return
+    holders: list[tuple[str, nn.Module]] = [(name, module)]
+    if is_parametrized(module):
+        parts = module.parametrizations.named_modules()  # type: ignore[union-attr]
+        holders += [(f"{name}.parametrizations.{part}", held) for part, held in parts if part]
+    for holder, held in holders:
+        for label, parameter in held._parameters.items():
+            if _is_matrix(parameter):
+                yield f"{holder}:{label}", parameter
+
+
+def _is_matrix(parameter: nn.Parameter | None) -> TypeGuard[nn.Parameter]:
+    if parameter is None or isinstance(parameter, UninitializedParameter):
+        return False
+    return parameter.dim() > 1
+
+
+def gradient_of(parameter: nn.Parameter) -> torch.Tensor | None:
+    """Return the gradient where it can be measured: this rank's part, None where there is none."""
+    gradient = parameter.grad
+    return None if gradient is None or obstacle(local(gradient)) else local(gradient)
+
+
+def observe_weight(weight: torch.Tensor) -> TensorState:
+    """Return the state of a weight (fan_out, ...): one sample, fan_out units."""
+    values = local(weight.detach())
+    return replace(observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0), unit_axis=0)
+
+
+def graded(modules: Mapping[str, nn.Module]) -> set[tuple[str, str]]:
+    """Return the (module, parameter) that hold a gradient."""
+    return {
+        (name, label)
+        for name, module in modules.items()
+        for label, parameter in module._parameters.items()
+        if parameter is not None and parameter.grad is not None
+    }
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Return whether parameters are spread over ranks."""
+    return any(hasattr(parameter, "to_local") for parameter in module.parameters())

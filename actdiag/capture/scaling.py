@@ -1,0 +1,32 @@
+"""Loss scaling: what a `torch.amp.GradScaler` multiplied the loss by, to be divided out again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class LossScale:
+    """Knows the scale of a step's gradients; 1 without a scaler.
+
+    It is read at `step()`, which comes after `backward()` and before `scaler.step()` and `scaler.update()`.
+    """
+
+    def __init__(self, scaler: Any = None) -> None:
+        self._scaler = scaler
+        self._used = 1.0
+
+    def of_tensors(self) -> float:
+        """Return the scale of the gradients of tensors in this step."""
+        if self._scaler is not None and self._scaler.is_enabled():
+            self._used = float(self._scaler.get_scale())
+        return self._used
+
+    def of_parameters(self) -> float:
+        """Return the scale of the parameters' gradients: 1 once `scaler.unscale_` was called."""
+        states = getattr(self._scaler, "_per_optimizer_states", {})
+        unscaled = any(state["stage"].name != "READY" for state in list(states.values()))
+        return 1.0 if unscaled else self.of_tensors()
+
+    def facts(self) -> dict[str, float]:
+        """Return what the recording says of it."""
+        return {} if self._scaler is None else {"scale": self._used}

@@ -1,0 +1,104 @@
+"""Small models that show what `actdiag attach` finds, and a batch for them.
+
+Each function takes no argument, so that its name can be given: `actdiag.examples:healthy`.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+FEATURES, WIDTH, CLASSES = 16, 64, 10
+SEED = 0
+
+
+def batches() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return inputs (64, 16) from N(0, 1) and targets (64,) of 10 classes, the same every time."""
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn(64, FEATURES, generator=generator), torch.randint(CLASSES, (64,), generator=generator)
+
+
+class Functional(nn.Module):
+    """Linear layers with F.relu between them; He et al. 2015: Var[w] = 2 / fan_in, the head 1 / fan_in."""
+
+    def __init__(self, depth: int = 3) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(SEED)
+        self.hidden = nn.ModuleList(nn.Linear(WIDTH if layer else FEATURES, WIDTH) for layer in range(depth))
+        self.head = nn.Linear(WIDTH, CLASSES)
+        for layer in (*self.hidden, self.head):
+            gain = 1.0 if layer is self.head else 2.0**0.5
+            nn.init.normal_(layer.weight, std=gain / layer.in_features**0.5, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 10) from (batch, 16)."""
+        for layer in self.hidden:
+            x = functional.relu(layer(x))
+        head: torch.Tensor = self.head(x)
+        return head
+
+
+class Forgotten(Functional):
+    """A layer that `__init__` makes and `forward` never calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refine = nn.Linear(WIDTH, WIDTH)
+
+
+class Cut(Functional):
+    """A gate under detach(): its layer is called, matters to the output, and gets no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(WIDTH, WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 10) from (batch, 16)."""
+        for layer in self.hidden:
+            x = functional.relu(layer(x))
+        opened = torch.sigmoid(self.gate(x)).detach()
+        head: torch.Tensor = self.head(x * opened)
+        return head
+
+
+class Sigmoids(nn.Module):
+    """Ten layers of Xavier's initialisation with torch.sigmoid between them: Glorot & Bengio 2010, fig. 2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(SEED)
+        self.hidden = nn.ModuleList(nn.Linear(WIDTH if layer else FEATURES, WIDTH) for layer in range(10))
+        self.head = nn.Linear(WIDTH, CLASSES)
+        for layer in (*self.hidden, self.head):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 10) from (batch, 16)."""
+        for layer in self.hidden:
+            x = torch.sigmoid(layer(x))
+        head: torch.Tensor = self.head(x)
+        return head
+
+
+def healthy() -> nn.Module:
+    """Return a network that trains."""
+    return Functional()
+
+
+def forgotten_layer() -> nn.Module:
+    """Return a network with a layer that is never called."""
+    return Forgotten()
+
+
+def cut_graph() -> nn.Module:
+    """Return a network with a layer that gets no gradient, because its output is detached."""
+    return Cut()
+
+
+def vanishing() -> nn.Module:
+    """Return a network whose first layers get next to no gradient."""
+    return Sigmoids()

@@ -1,0 +1,122 @@
+"""The user's own callables: `pkg.mod:name`, imported from the current folder and called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import reduce
+from importlib import import_module, invalidate_caches
+from pathlib import Path
+from typing import Any
+
+from actdiag.errors import ActdiagError, UsageError
+
+
+@contextmanager
+def current_folder_on_path() -> Iterator[None]:
+    """Import from the current folder first while the block runs."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        if folder in sys.path:
+            sys.path.remove(folder)
+
+
+@contextmanager
+def telling(what: str) -> Iterator[None]:
+    """Turn whatever the user's code raises in the block into one line that begins with `what`.
+
+    actdiag's own errors and Ctrl-C pass.
+
+    Raises:
+        ActdiagError: the block raised, or wanted to leave the program.
+    """
+    try:
+        yield
+    except ActdiagError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise ActdiagError(f"{what} raised {one_line(error)}") from error
+
+
+def check_name(text: str, use: str) -> None:
+    """Say how a name is written, where `text` is none.
+
+    Args:
+        text: what was given as `pkg.mod:name`.
+        use: what it is for: `data`, `the model`.
+
+    Raises:
+        UsageError: no colon, nothing on one side of it, or a file where a module should be.
+
+    >>> check_name("nets/my.py:build", "the model")
+    Traceback (most recent call last):
+    actdiag.errors.UsageError: the model is written pkg.mod:name, got 'nets/my.py:build': write nets.my:build
+    """
+    head, _, path = text.partition(":")
+    if all(part.isidentifier() for part in [*head.split("."), *path.split(".")]) and not _is_file(head):
+        return
+    module = head.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
+    hint = f": write {module}:{path or 'name'}" if module != head or not path else ""
+    raise UsageError(f"{use} is written pkg.mod:name, got '{text}'{hint if module else ''}")
+
+
+def _is_file(head: str) -> bool:
+    return head.endswith(".py") and Path(head).is_file()
+
+
+def find(name: str, use: str) -> Any:
+    """Import the module of `pkg.mod:path.to.name` and return what is under the name.
+
+    Args:
+        name: the module, a colon, and the name in it.
+        use: what it is for, as the error says it: `data`.
+
+    Raises:
+        ActdiagError: there is no such module or name, or importing it raises.
+    """
+    module_name, _, path = name.partition(":")
+    invalidate_caches()
+    with telling(f"importing '{module_name}'"):
+        try:
+            module = import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise ActdiagError(f"cannot import '{module_name}' for {use} '{name}': {error}") from error
+    with telling(f"looking up '{name}'"):
+        try:
+            return reduce(getattr, path.split("."), module)
+        except AttributeError as error:
+            raise ActdiagError(f"module '{module_name}' has no '{path}' for {use} '{name}'") from error
+
+
+def call(name: str, factory: Callable[[], Any]) -> Any:
+    """Return what the user's callable returns.
+
+    Raises:
+        ActdiagError: it raises.
+    """
+    with telling(name):
+        return factory()
+
+
+def describe(value: Any) -> str:
+    """Say what came instead, in a few words.
+
+    >>> describe([1, 2]), describe(3)
+    ('a list of 2', 'one of type int')
+    """
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"one of type {type(value).__name__}"
+
+
+def one_line(error: BaseException) -> str:
+    r"""Return an exception's type and text without line breaks.
+
+    >>> one_line(ValueError("two\nlines"))
+    'ValueError: two lines'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

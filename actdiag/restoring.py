@@ -1,0 +1,125 @@
+"""Leave a model as it was: whatever a forward and a backward pass change is put back."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+Restore = Callable[[], None]
+
+
+@contextmanager
+def restored(modules: Iterable[nn.Module], tensors: Iterable[torch.Tensor]) -> Iterator[None]:
+    """Put back, after the block and also after an exception, what a training step changes.
+
+    That is: random states (torch on the CPU and on devices in use, numpy, python); every module's
+    attributes, training flag, buffers, parameters and children as objects; the values of the buffers and of
+    `tensors`; and `.grad` of every parameter and leaf, which is None at the start of the block. Not put
+    back: what a forward pass writes into parameters, or into lists and dicts that the model keeps.
+
+    Args:
+        modules: every module that takes part.
+        tensors: inputs and targets.
+    """
+    modules, tensors = list(dict.fromkeys(modules)), list(tensors)
+    buffers = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    with ExitStack() as stack:
+        stack.callback(_keep_random_states())
+        for tensor in _unique([*buffers, *tensors]):
+            stack.callback(_keep_values(tensor))
+        for module in modules:
+            stack.callback(_keep_attributes(module))
+        for leaf in _unique([*_leaves(modules), *tensors]):
+            stack.callback(_keep_gradient(leaf))
+        yield
+
+
+def _keep_random_states() -> Restore:
+    python, legacy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    started = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    cuda = torch.cuda.get_rng_state_all() if started else []
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+
+    def restore() -> None:
+        random.setstate(python)
+        np.random.set_state(legacy)
+        torch.set_rng_state(cpu)
+        torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
+
+    return restore
+
+
+def _keep_values(tensor: torch.Tensor) -> Restore:
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
+        return _nothing
+    with torch.no_grad():
+        copy = tensor.detach().clone()
+
+    def restore() -> None:
+        with torch.inference_mode(tensor.is_inference()), torch.no_grad():
+            if tensor.shape != copy.shape:
+                tensor.resize_(copy.shape)
+            if not bool(_same(tensor, copy).all()):
+                tensor.data.copy_(copy)  # no new version: a graph that the user still holds stays valid
+
+    return restore
+
+
+def _same(tensor: torch.Tensor, copy: torch.Tensor) -> torch.Tensor:
+    return (tensor == copy) | ((tensor != tensor) & (copy != copy))
+
+
+def _nothing() -> None:
+    """Leave a tensor alone that cannot be copied and compared."""
+
+
+def _keep_attributes(module: nn.Module) -> Restore:
+    """Keep the attributes of a module, and the tables of its parameters, buffers and children."""
+    tables: list[dict[str, Any]] = [vars(module)]
+    tables += [
+        table for table in (module._parameters, module._buffers, module._modules) if type(table) is dict
+    ]
+    kept = [(table, dict(table)) for table in tables]
+
+    def restore() -> None:
+        for table, old in kept:
+            _put_back(table, old)
+
+    return restore
+
+
+def _put_back(table: dict[str, Any], old: dict[str, Any]) -> None:
+    """Make a dict in place what it was; one that holds the same objects is not touched."""
+    if len(table) != len(old) or any(table.get(name, table) is not value for name, value in old.items()):
+        table.clear()
+        table.update(old)
+
+
+def _keep_gradient(leaf: torch.Tensor) -> Restore:
+    if not (leaf.is_leaf and leaf.requires_grad):
+        return _nothing
+    gradient, leaf.grad = leaf.grad, None
+
+    def restore() -> None:
+        leaf.grad = gradient
+
+    return restore
+
+
+def _leaves(modules: Iterable[nn.Module]) -> Iterator[torch.Tensor]:
+    """Yield the parameters, and the tensors that modules keep as plain attributes."""
+    for module in modules:
+        yield from module.parameters(recurse=False)
+        yield from (value for value in vars(module).values() if isinstance(value, torch.Tensor))
+
+
+def _unique(tensors: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    return list({id(tensor): tensor for tensor in tensors}.values())

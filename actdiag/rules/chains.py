@@ -1,0 +1,94 @@
+"""Chains of modules: which products the signal passes one after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator, Mapping, Sequence
+
+import pandas as pd
+
+
+def longest_chain(modules: pd.DataFrame, hidden: Container[str]) -> tuple[str, ...]:
+    """Return the products on the longest way of the signal, first to last, as `follows` tells it.
+
+    That is the way with the most hidden products, then with the most products, then the latest. Where no
+    module says what it follows, all products by their number.
+
+    Args:
+        modules: the modules table of one run.
+        hidden: names of the products that an activation follows.
+    """
+    products = modules[modules["kind"] == "product"].sort_values("layer", kind="stable")
+    follows = dict(zip(map(str, products["name"]), map(str, products["follows"]), strict=True))
+    if not any(follows.values()):
+        return tuple(follows)
+    lengths = _lengths(follows, hidden)
+    last = max(reversed(list(follows)), key=lengths.__getitem__)
+    return tuple(reversed(list(_back(last, follows))))
+
+
+def peers(modules: pd.DataFrame, chain: Sequence[str], hidden: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the hidden products that may be compared: all, or where signals join, the largest group alike.
+
+    Products are alike whose names differ in numbers only, `layer.0.dense` and `layer.1.dense`; of equally
+    large groups the latest counts.
+
+    Args:
+        modules: the modules table of one run.
+        chain: the products on the way of the signal.
+        hidden: those of them that an activation follows.
+    """
+    joined = set(modules.loc[modules["joined"], "name"])
+    if not joined.intersection(chain[1:]):
+        return hidden
+    groups: dict[str, list[str]] = {}
+    for name in hidden:
+        groups.setdefault(re.sub(r"\d+", "#", name), []).append(name)
+    largest = max(map(len, groups.values()), default=0)
+    return next((tuple(group) for group in reversed(groups.values()) if len(group) == largest), ())
+
+
+FULLY_CONNECTED = ("Linear", "LazyLinear", "linear", "addmm", "matmul", "mm")
+RESHAPING = ("Flatten", "Unflatten", "Identity")
+
+
+def is_plain(modules: pd.DataFrame) -> bool:
+    """Return whether the signal passes fully connected layers one after the other, and nothing else.
+
+    Activations, norms and dropout may lie between them; another signal that joins, a module of another kind
+    with an output of its own, or a layer that was not seen makes it another network.
+
+    Args:
+        modules: the modules table of one run.
+    """
+    called = modules[modules["calls"] > 0]
+    products = called[called["kind"] == "product"]
+    others = called[(called["kind"] == "other") & (called["same_tensor_as"] == "")]
+    return bool(
+        len(products)
+        and products["type"].isin(FULLY_CONNECTED).all()
+        and others["type"].isin(RESHAPING).all()
+        and not products["joined"].any()
+        and called["observed"].all()
+        and len(longest_chain(products, ())) == len(products)
+    )
+
+
+def _lengths(follows: Mapping[str, str], hidden: Container[str]) -> dict[str, tuple[int, int]]:
+    """Return, of each product's way from the start, how many products are hidden and how many there are."""
+    lengths: dict[str, tuple[int, int]] = {}
+    for name in follows:
+        fresh = list(_back(name, follows, lengths))
+        length = lengths.get(follows[fresh[-1]], (0, 0)) if fresh else (0, 0)
+        for each in reversed(fresh):
+            length = lengths[each] = (length[0] + (each in hidden), length[1] + 1)
+    return lengths
+
+
+def _back(name: str, follows: Mapping[str, str], known: Container[str] = ()) -> Iterator[str]:
+    """Yield a product and those before it, until the start, a known one, or in a loop one seen before."""
+    seen: set[str] = set()
+    while name in follows and name not in seen and name not in known:
+        yield name
+        seen.add(name)
+        name = follows[name]

@@ -1,0 +1,1 @@
+"""Models that others wrote, measured as their users would: random weights, tiny sizes, nothing downloaded."""
