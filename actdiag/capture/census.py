@@ -74,9 +74,9 @@ def _reason(
         return fact.reason
     if fact.name == "" and any(other.calls for other in facts.values()):
         return ROOT
-    own = [users.get(id(parameter)) for parameter in module.parameters(recurse=False)]
-    if own and None not in own:
-        return f"{UNCALLED}: its parameters are those of {own[0] or 'the model'}, which was"
+    known = [users[id(own)] for own in module.parameters(recurse=False) if id(own) in users]
+    if known:
+        return f"{UNCALLED}: its parameters were used by {known[0] or 'the model'}"
     return PAST if graded else UNCALLED
 
 
