@@ -15,6 +15,7 @@ from actdiag.settings import Settings
 from actdiag.types import Diagnosis, Finding, Outcome, Severity
 
 CAPPED = " (No error: the thresholds are made for the networks of actdiag scan, and this model may differ.)"
+LATER = " (Worth knowing only: the threshold is made for networks that training has not changed yet.)"
 MOST_STEPS = 50
 """Steps judged after the first; of more, as many as this, evenly spread, the last among them."""
 
@@ -24,7 +25,8 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
 
     The first step is judged, then those later ones of which the recording keeps histograms: the last, and
     those with something new (with `keep="all"` 50 of them, evenly spread). A later step adds what was not
-    found before, or only less severely; the message says which step it was.
+    found before, or only less severely; the message says which step it was. Thresholds are made for networks
+    at their start: at a later step what rests on one is info; NaN, zero gradients and the like stay errors.
 
     Returns:
         The findings, worst first and then by code, those about coverage last; the rules that found nothing;
@@ -105,7 +107,11 @@ def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _cap(rule: Rule, run: Run, finding: Finding) -> Finding:
-    """Lower an error to a warning on a model of the user's own, for which no threshold was calibrated."""
-    if finding.severity is not Severity.ERROR or run.plain or not rule.calibrated:
+    """Lower what rests on a threshold made for other networks, or for the start of training."""
+    if not rule.calibrated:
+        return finding
+    if run.step is not None:
+        return replace(finding, severity=Severity.INFO, message=finding.message + LATER)
+    if finding.severity is not Severity.ERROR or run.plain:
         return finding
     return replace(finding, severity=Severity.WARNING, message=finding.message + CAPPED)
