@@ -56,7 +56,7 @@ def codes_found(recording: Recording) -> frozenset[str]:
 
     A recorder asks it, step by step, whether there is something new.
     """
-    rules, found = Settings().rules(), set()
+    rules, found = [rule for rule in Settings().rules() if not rule.of_modules], set()
     for name in recording.runs:
         run = Run(name, recording if len(recording.runs) == 1 else recording.of(name))
         for rule in rules:

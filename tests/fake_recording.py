@@ -145,6 +145,8 @@ def attached(
         for number, gap in enumerate(gaps)
     ]
     modules = recording.modules.assign(run=run, name=recording.modules["name"].map(names))
+    products = modules.loc[modules["kind"] == "product", "name"]
+    modules["follows"] = modules["name"].map(dict(zip(products[1:], products[:-1], strict=True))).fillna("")
     return replace(
         recording,
         rows=recording.rows.assign(run=run, module=recording.rows["module"].map(names)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -162,5 +163,13 @@ def _modules(run: str, layers: Sequence[Layer], act: str, trainable: int) -> lis
         ):
             fact = {"name": f"layer{number}.{part}", "layer": number, "kind": kind, "activation_after": after}
             modules.append({**empty, "run": run, **fact, "trainable": trainable if part == "linear" else 0})
-    head = {"name": "head", "layer": len(layers) + 1, "kind": "product", "trainable": trainable}
+    head: dict[str, Any] = {
+        "name": "head",
+        "layer": len(layers) + 1,
+        "kind": "product",
+        "trainable": trainable,
+    }
+    products = [fact for fact in [*modules, head] if fact["kind"] == "product"]
+    for before, fact in pairwise(products):
+        fact["follows"] = before["name"]
     return [*modules, {**empty, "run": run, **head}]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 
@@ -315,3 +317,161 @@ def test_a_plain_chain_is_judged_as_the_networks_of_scan(residual: bool, severit
     findings = diagnose(record(Plain(residual), torch.randn(16, 8))).findings
     found = {finding.code: finding.severity.value for finding in findings}
     assert found["AD101"] == severity
+
+
+def test_parallel_branches_are_not_compared_with_each_other() -> None:
+    class Branches(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.branches = nn.ModuleList(nn.Linear(8, 8) for _ in range(6))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            parts = [10.0**-k * torch.relu(branch(x)) for k, branch in enumerate(self.branches)]
+            return torch.stack(parts).sum(0)
+
+    recording = record(Branches(), torch.randn(9, 8))
+    assert (recording.modules["follows"] == "").all()
+    diagnosis = diagnose(recording)
+    assert [finding for finding in diagnosis.findings if finding.code.startswith(("AD1", "AD2"))] == []
+    reasons = {outcome.code: outcome.reason for outcome in diagnosis.skipped}
+    assert "there is one on the longest chain, 5 in other places" in reasons["AD101"]
+
+
+def test_gradients_left_over_from_before_are_none_of_this_step() -> None:
+    model = nn.ModuleDict({"used": nn.Linear(4, 3), "cut": nn.Linear(3, 3), "left": nn.Linear(4, 2)})
+    model["left"](torch.randn(2, 4)).sum().backward()
+
+    def step() -> None:
+        h = model["used"](torch.randn(5, 4))
+        (h + model["cut"](h).detach()).square().sum().backward()
+
+    step()
+    for clear in (lambda: None, lambda: model.zero_grad(set_to_none=False)):
+        clear()
+        with attach(model) as recorder:
+            step()
+            clear()
+            step()
+        modules = recorder.recording().modules.set_index("name")
+        assert modules.loc[["used", "cut", "left"], "unused"].tolist() == ["", "bias, weight", "bias, weight"]
+        assert modules.loc["left", "reason"] == "not called"
+        assert "left" not in recorder.recording().rows["module"].tolist()
+
+
+def test_a_weight_of_a_second_optimiser_is_taken_as_unscaled_and_a_note_says_so() -> None:
+    model = nn.Linear(4, 2)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimiser = torch.optim.SGD(model.parameters(), 0.1)
+    with attach(model, scaler=scaler) as recorder:
+        scaler.scale(model(torch.randn(3, 4)).sum()).backward()
+        scaler.unscale_(optimiser)
+        recorder.step()
+    notes = recorder.recording().meta["runs"]["model"]["notes"]
+    assert [note.partition(":")[0] for note in notes] == ["scaler.unscale_ ran before step()"]
+
+
+def test_steps_without_a_forward_do_not_count_as_the_first() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.Tanh())
+    with attach(model) as recorder:
+        recorder.step()
+        for _ in range(3):
+            model(torch.randn(5, 4)).sum().backward()
+            recorder.step()
+    recording = recorder.recording()
+    kept = recording.rows.loc[list(recording.histograms), "step"]
+    assert sorted(kept.unique()) == [1, 3]
+
+
+def test_renaming_and_the_like_is_no_write() -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.flat, self.last = nn.Flatten(), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            flat = self.flat(x * 2.0)
+            flat.requires_grad_()
+            return self.last(flat)
+
+    recording = record(Views(), torch.randn(4, 2, 3, requires_grad=True))
+    assert recording.modules.set_index("name").loc["flat", "reason"] == ""
+
+
+@pytest.mark.parametrize("view", [False, True])
+def test_a_write_under_inference_mode_is_seen(view: bool) -> None:
+    class Writes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.same = nn.Linear(4, 3), nn.Identity()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            z = self.first(x)
+            (z.view(-1) if view else z).mul_(3.0)
+            return self.same(z)
+
+    model = Writes()
+    with torch.inference_mode(), attach(model) as recorder:
+        model(torch.randn(5, 4))
+    recording = recorder.recording()
+    once, thrice = row(recording, "first", "preactivation"), row(recording, "same", "output")
+    assert thrice["rms"] == pytest.approx(3.0 * once["rms"], rel=1e-6)
+
+
+def test_a_step_while_another_thread_runs_the_model_loses_nothing() -> None:
+    model, stop = nn.Sequential(*[nn.Linear(6, 6) for _ in range(12)]), threading.Event()
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            while not stop.is_set():
+                model(torch.randn(3, 6))
+
+    worker, interval = threading.Thread(target=evaluate), sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with attach(model) as recorder:
+            worker.start()
+            for _ in range(15):
+                model(torch.randn(5, 6)).sum().backward()
+                recorder.step()
+            stop.set()
+            worker.join()
+    finally:
+        sys.setswitchinterval(interval)
+    recording = recorder.recording()
+    assert not [note for note in recording.meta["runs"]["model"]["notes"] if "could not" in note]
+    assert set(range(15)) <= set(recording.rows["step"])
+
+
+def test_a_stance_that_the_user_sets_while_attached_stays() -> None:
+    from torch._dynamo import eval_frame
+
+    model = nn.Linear(2, 2)
+    before = eval_frame._stance
+    with attach(model):
+        torch.compiler.set_stance("eager_on_recompile")
+    try:
+        assert eval_frame._stance.stance == "eager_on_recompile"
+    finally:
+        eval_frame._set_stance(before)
+
+
+def test_modules_that_came_late_keep_their_order() -> None:
+    model = nn.Sequential(nn.Linear(3, 3))
+    recorder = attach(model)
+    for name in ("zeta", "alpha", "mid"):
+        model.add_module(name, nn.Identity())
+    recorder.detach()
+    assert recorder.recording().modules["name"].tolist() == ["", "0", "zeta", "alpha", "mid"]
+
+
+OWNERS = ("the model", "0")
+"""Of the input, and of the output."""
+
+
+def test_one_note_for_many_sizes() -> None:
+    model = nn.Sequential(nn.Softmax(-1))
+    with attach(model) as recorder:
+        for length in range(2, 30):
+            model(torch.randn(3, length, requires_grad=True)).square().sum().backward()
+    notes = recorder.recording().meta["runs"]["model"]["notes"]
+    assert notes == [f"{name}: tensors with other numbers of units have rows of their own" for name in OWNERS]

@@ -25,7 +25,8 @@ def before_activation(book: Book, call: Call, facts: ModuleFacts, act: str, z: t
     call.saturated = None
     if z is None or outputs.obstacle(z):
         return
-    call.saturated = count_saturated(outputs.local(z.detach()), activation(act))
+    if book.selects(facts.name):
+        call.saturated = count_saturated(outputs.local(z.detach()), activation(act))
     source = book.ledger.source(z)
     if source is not None and source.product and source.fresh:
         book.facts[source.product].activation_after = act

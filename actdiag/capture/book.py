@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from functools import partial
+from types import TracebackType
 
 import torch
 from torch import nn
@@ -13,9 +13,9 @@ from torch.utils.hooks import RemovableHandle
 
 from actdiag.capture import outputs
 from actdiag.capture.hooks import Hook, graph_task
-from actdiag.capture.ledger import Ledger
+from actdiag.capture.ledger import FEW, Ledger
 from actdiag.capture.options import Options
-from actdiag.capture.quiet import untouched
+from actdiag.capture.quiet import Untouched
 from actdiag.capture.sites import START, UNCALLED, ModuleFacts, Rank, Site
 
 Key = tuple[str, int, str, str, int]
@@ -36,6 +36,31 @@ class Passes:
         return self.count
 
 
+class Guard:
+    """Lets no failure of the tool's own reach the user's code: it becomes a reason and a note."""
+
+    __slots__ = ("_book", "_name", "_untouched")
+
+    def __init__(self, book: Book, name: str) -> None:
+        self._book, self._name, self._untouched = book, name, Untouched()
+
+    def __enter__(self) -> None:
+        """Set the user's modes aside, and let one thread at a time write."""
+        self._book.lock.acquire()
+        self._untouched.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Put the modes back; swallow an exception, but no interrupt."""
+        self._untouched.__exit__(kind, error, trace)
+        self._book.lock.release()
+        if not isinstance(error, Exception):
+            return False
+        self._book.failed(self._name, error)
+        return True
+
+
 class Book:
     """Keeps the sites of one step at a time, and the facts of modules and functions over all steps.
 
@@ -50,6 +75,7 @@ class Book:
         ledger: whose a tensor is.
         backward_seen: a backward pass reached a tensor since the forward pass began.
         differentiable: a tensor of this forward pass takes part in a graph.
+        lock: held by whoever writes here.
     """
 
     def __init__(self, facts: dict[str, ModuleFacts], options: Options) -> None:
@@ -62,12 +88,21 @@ class Book:
         self.ledger = Ledger()
         self.backward_seen = self.differentiable = False
         self._units: dict[tuple[str, int, str, str], int] = {}
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
+        self._selected: dict[str, bool] = {}
+        self._full = FEW
         self._handles: list[RemovableHandle] = []
         self._layers = self._current = self._order = self._generation = 0
 
+    def take(self) -> tuple[list[Site], set[str]]:
+        """End a step: return its sites and the products called in it, and begin the next."""
+        with self.lock:
+            sites, called = list(self.sites.values()), self.called
+            self.clear()
+            return sites, called
+
     def clear(self) -> None:
-        """End a step: forget its tensors, and take the hooks off those that live on."""
+        """Forget the step's tensors, and take the hooks off those that live on."""
         self._generation += 1
         for handle in self._handles:
             handle.remove()
@@ -79,19 +114,26 @@ class Book:
     def prune(self) -> None:
         """Forget tensors that no longer live."""
         self.ledger.prune()
-        self._handles = [handle for handle in self._handles if handle.hooks_dict_ref() is not None]
+        if len(self._handles) >= self._full:
+            self._handles = [handle for handle in self._handles if handle.hooks_dict_ref() is not None]
+            self._full = 2 * len(self._handles) + FEW
 
-    @contextmanager
-    def guard(self, name: str) -> Iterator[None]:
-        """Let no failure of the tool's own reach the user's code: it becomes a reason and a note."""
-        try:
-            with untouched():
-                yield
-        except Exception as error:
-            text = f"could not be measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-            self.note(f"{name or 'the model'} {text}")
-            if name in self.facts:
-                self.facts[name].reason = text
+    def guard(self, name: str) -> Guard:
+        """Return a context for the tool's own work on a module or function."""
+        return Guard(self, name)
+
+    def failed(self, name: str, error: Exception) -> None:
+        """Say that something could not be measured."""
+        text = f"could not be measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        self.note(f"{name or 'the model'} {text}")
+        if name in self.facts:
+            self.facts[name].reason = text
+
+    def selects(self, name: str) -> bool:
+        """Return whether a module or function is to be recorded."""
+        if name not in self._selected:
+            self._selected[name] = self.options.selects(name)
+        return self._selected[name]
 
     def note(self, text: str) -> None:
         """Tell the reader of the recording something, once."""
@@ -130,15 +172,14 @@ class Book:
 
     def meet(self, site: Site, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> Site | None:
         """Fold a tensor into its site, and its gradient when that comes; return the site that has it."""
-        site.place(tensor)
+        site.choose_axes(tensor)
         if graph_task() != -1:
             return self._meet_again(site, tensor)
-        if self.options.selects(site.module):
+        if self.selects(site.module):
             key = (site.module, site.call, site.path, site.tensor, site.units_of(tensor))
-            with self._lock:
-                self._compare(key)
-                site = self.sites.setdefault(key, site)
-                site.see(tensor, saturated)
+            self._compare(key)
+            site = self.sites.setdefault(key, site)
+            site.see(tensor, saturated)
             if site.graph not in (None, tensor.requires_grad):
                 self.note(f"{site.module or 'the model'}: {MIXED}")
             site.graph = tensor.requires_grad
@@ -150,8 +191,7 @@ class Book:
         """Note where a tensor has another number of units than before: that makes another row."""
         before = self._units.setdefault(key[:4], key[4])
         if before != key[4]:
-            module = key[0] or "the model"
-            self.note(f"{module} had {before} units and {key[4]}: rows of their own, not added up")
+            self.note(f"{key[0] or 'the model'}: tensors with other numbers of units have rows of their own")
 
     def conclude(self, facts: ModuleFacts, seen: list[str], problems: list[str]) -> None:
         """Say in a module's facts what was observed of one call.
@@ -161,7 +201,7 @@ class Book:
             seen: for each tensor that was measured, the module that owns it, "" for this one.
             problems: for each part that was not, what it is.
         """
-        if not self.options.selects(facts.name):
+        if not self.selects(facts.name):
             facts.reason = "not selected"
             return
         facts.observed = facts.observed or bool(seen)
@@ -198,7 +238,7 @@ class Book:
         return None
 
     def wrote(self, tensor: torch.Tensor) -> None:
-        """Note that a tensor was written to; autograd then forgets the views of what it is a view of."""
+        """Note that a tensor was written to; autograd then forgets other views of what it is a view of."""
         self.ledger.wrote(tensor)
         if tensor.is_inference() or tensor._base is None or not tensor.requires_grad:
             return
@@ -233,7 +273,6 @@ class Book:
         with self.guard(site.module):
             why = outputs.obstacle(gradient)
             if why:
-                self.note(f"the gradient of {site.module} is {why}")
+                self.note(f"the gradient of {site.module or 'the model'} is {why}")
                 return
-            with self._lock:
-                site.see_gradient(gradient, passes.number(graph_task()))
+            site.see_gradient(gradient, passes.number(graph_task()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,9 @@ from actdiag.capture.book import Book
 from actdiag.capture.functions import (
     ACTIVATIONS,
     MULTIPLICATIONS,
+    Function,
     Product,
+    is_layer,
     name_of,
     product_of,
     writes_in_place,
@@ -24,7 +25,7 @@ from actdiag.capture.modules import TENSOR_OF
 from actdiag.capture.sites import ModuleFacts, Site
 from actdiag.capture.window import Call, Window
 
-Function = Callable[..., Any]
+UNKNOWN = -2
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,23 @@ class FunctionWatch:
         """Run a function; it belongs to the innermost module under way."""
         if not self._window.calls:
             return self._run_outside(function, args, kwargs)
-        call = self._window.calls[-1]
-        layer = None if call.silent == "all" else self._layer(call, function, args, kwargs)
+        call, known = self._window.calls[-1], is_layer(function)
+        layer = self._layer(call, function, args, kwargs) if known and call.silent != "all" else None
+        before = _version(args)
         result = function(*args, **kwargs)
-        with self._book.guard(call.name):
-            self._descend(function, args, kwargs, result)
-            if layer is not None and layer.facts.name == call.name:
-                self._pass_on(layer.facts, result)
-            elif layer is not None:
-                self._see(call, layer, args, kwargs, result)
+        wrote = before != _version(args) or (before == UNKNOWN and writes_in_place(function, kwargs))
+        if wrote or isinstance(result, (torch.Tensor, tuple, list)):
+            with self._book.guard(call.name):
+                self._descend(function, args, kwargs, result, wrote)
+                if layer is not None and layer.facts.name == call.name:
+                    self._pass_on(layer.facts, result)
+                elif layer is not None:
+                    self._see(call, layer, args, kwargs, result)
         return result
 
     def _run_outside(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function outside any module: checkpointing computes some again so, inside backward."""
-        namer = ACTIVATIONS.get(function) if graph_task() != -1 else None
-        if namer is None:
+        if graph_task() == -1 or not is_layer(function) or function not in ACTIVATIONS:
             return function(*args, **kwargs)
         short = name_of(function)
         with self._book.guard(short):
@@ -108,10 +111,10 @@ class FunctionWatch:
         return self._book.facts.setdefault(name, ModuleFacts(name, short, kind, *fans))
 
     def _descend(
-        self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any
+        self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, wrote: bool
     ) -> None:
-        """Note what the result was made from."""
-        if args and isinstance(args[0], torch.Tensor) and writes_in_place(function, kwargs):
+        """Note what the result was made from, and whether the first argument was written to."""
+        if wrote:
             self._book.wrote(args[0])
         made = [result] if isinstance(result, torch.Tensor) else [t for _, t in outputs.find(result).tensors]
         if made:
@@ -165,3 +168,11 @@ class FunctionWatch:
             site.unit_axis = layer.product.unit_axis
         site.activation = layer.activation
         return self._book.situate(site, tensor, facts)
+
+
+def _version(args: tuple[Any, ...]) -> int:
+    """Return the version of the first argument; UNKNOWN where it has none, -1 where it is no tensor."""
+    if not args or not isinstance(args[0], torch.Tensor):
+        return -1
+    with torch._C.DisableTorchFunctionSubclass():
+        return UNKNOWN if args[0].is_inference() else args[0]._version

@@ -36,17 +36,20 @@ def census(
     """
     current = dict(model.named_modules())
     users = _users(modules, facts, multiplied)
-    for name, fact in facts.items():
+    by_module: dict[str, set[str]] = {}
+    for name, label in graded:
+        by_module.setdefault(name, set()).add(label)
+    for name, fact in list(facts.items()):
         module = modules.get(name)
         if module is None:
             yield fact
         elif current.get(name, module) is not module:
             yield replace(fact, reason=LATE if fact.reason == UNCALLED else fact.reason)
         else:
-            got = {label for owner, label in graded if owner == name}
+            got = by_module.get(name, set())
             reason = _reason(fact, module, bool(got), users, facts)
-            yield replace(fact, reason=reason, unused=_unused(fact, module, got) if graded else "")
-    for name in current.keys() - modules.keys():
+            yield replace(fact, reason=reason, unused=_unused(module, got) if graded else "")
+    for name in [name for name in current if name not in modules]:
         yield replace(facts_of(name, current[name]), reason=LATE)
 
 
@@ -80,7 +83,7 @@ def _reason(
     return PAST if graded else UNCALLED
 
 
-def _unused(fact: ModuleFacts, module: nn.Module, got: set[str]) -> str:
+def _unused(module: nn.Module, got: set[str]) -> str:
     """Name the trainable parameters without a gradient."""
     trainable = {label for label, p in module._parameters.items() if p is not None and p.requires_grad}
     return ", ".join(sorted(trainable - got))

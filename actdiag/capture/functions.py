@@ -68,6 +68,8 @@ ACTIVATIONS: dict[Function, Callable[[Arguments, Keywords], str | None]] = {
 """Function -> what names the registered activation that a call of it computes, None where it is another."""
 
 
+SETTERS = ("requires_grad_", "detach_", "retain_grad_", "share_memory_", "rename_")
+"""Functions that end in an underscore and leave the values alone."""
 MULTIPLICATIONS = frozenset((torch.mul, _T.mul, _T.mul_, _T.__mul__, _T.__rmul__, _T.__imul__))
 
 
@@ -144,7 +146,35 @@ def _matrix_product(left: int, names: tuple[str, str]) -> Callable[[Arguments, K
 
 def _einsum(args: Arguments, kwargs: Keywords) -> Product | None:
     operands = args[1] if len(args) == 2 and isinstance(args[1], (list, tuple)) else args[1:]
-    weight = next((found for part in operands if (found := parameter_of(part)) is not None), None)
+    for place, operand in enumerate(operands):
+        if (weight := parameter_of(operand)) is not None:
+            return Product(weight, (0, 0), _axis_of_einsum(args[0], place))
+    return None
+
+
+def _axis_of_einsum(equation: Any, place: int) -> int:
+    """Return the axis of the result that only the operand at `place` has: the units.
+
+    >>> _axis_of_einsum("bi,oi->bo", 1), _axis_of_einsum("oi,bi->ob", 0), _axis_of_einsum("...i,oi->...o", 1)
+    (-1, -2, -1)
+    """
+    left, arrow, result = str(equation).replace(" ", "").partition("->")
+    terms = left.split(",")
+    if not arrow or place >= len(terms):
+        return -1
+    others = "".join(term for number, term in enumerate(terms) if number != place)
+    own = [axis for axis in result if axis in terms[place] and axis not in others and axis != "."]
+    return result.replace("...", ".").index(own[-1]) - len(result.replace("...", ".")) if own else -1
+
+
+def _inner(args: Arguments, kwargs: Keywords) -> Product | None:
+    other = _argument(args, kwargs, 1, "other", None)
+    weight = parameter_of(other)
+    return None if weight is None else Product(weight, (other.shape[-1], other.shape[0]), -1)
+
+
+def _tensordot(args: Arguments, kwargs: Keywords) -> Product | None:
+    weight = parameter_of(_argument(args, kwargs, 1, "b", None))
     return None if weight is None else Product(weight, (0, 0), -1)
 
 
@@ -155,13 +185,24 @@ _PRODUCTS: dict[Function, Callable[[Arguments, Keywords], Product | None]] = {
     **dict.fromkeys((torch.conv1d, torch.conv2d, torch.conv3d), _convolution),
     **dict.fromkeys((torch.conv_transpose1d, torch.conv_transpose2d, torch.conv_transpose3d), _transposed),
     **dict.fromkeys(
-        (torch.matmul, _T.matmul, torch.mm, _T.mm, torch.bmm, _T.bmm, torch.mv, _T.mv),
+        (torch.matmul, _T.matmul, torch.linalg.matmul, torch.mm, _T.mm, torch.bmm, _T.bmm, torch.mv, _T.mv),
         _matrix_product(0, ("input", "other")),
     ),
     _T.__rmatmul__: lambda args, kwargs: _matrix_product(0, ("", ""))((args[1], args[0]), kwargs),
     **dict.fromkeys((torch.addmm, _T.addmm, torch.baddbmm, _T.baddbmm), _matrix_product(1, ("mat1", "mat2"))),
+    **dict.fromkeys((torch.addmv, _T.addmv), _matrix_product(1, ("mat", "vec"))),
+    **dict.fromkeys((torch.inner, _T.inner), _inner),
+    torch.tensordot: _tensordot,
     torch.einsum: _einsum,
 }
+
+
+def is_layer(function: Function) -> bool:
+    """Return whether a function may be an activation or a product."""
+    try:
+        return function in ACTIVATIONS or function in _PRODUCTS
+    except TypeError:  # not hashable
+        return False
 
 
 def name_of(function: Function) -> str:
@@ -171,7 +212,10 @@ def name_of(function: Function) -> str:
 
 
 def writes_in_place(function: Function, kwargs: Keywords) -> bool:
-    """Return whether a call overwrites its first argument: its name or `inplace` says so."""
+    """Return whether a call overwrites its first argument: its name or `inplace` says so.
+
+    Only of interest for tensors without a version, which tells it exactly.
+    """
     name = getattr(function, "__name__", "")
     by_name = name == "__setitem__" or (name.endswith("_") and not name.startswith("__"))
-    return by_name or bool(kwargs.get("inplace"))
+    return (by_name and name not in SETTERS) or bool(kwargs.get("inplace"))

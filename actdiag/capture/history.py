@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -72,7 +71,7 @@ class History:
             places = self.steps[-1].places
         numbers = np.stack([r.numbers for r in records]) if records else np.empty((0, len(NUMBERS)))
         step = Step(number, places, numbers, tuple(records))
-        fresh = {(place, _look(row)) for place, row in zip(places, numbers, strict=True)} - self._seen
+        fresh = set(zip(places, _looks(numbers), strict=True)) - self._seen
         self._seen |= fresh
         pinned = not self.steps or (bool(fresh) and self._is_new(step, single))
         self._let_go_of_last()
@@ -98,23 +97,27 @@ class History:
         return new
 
 
-def _look(numbers: NDArray[np.float64]) -> tuple[Any, ...]:
-    """Return what must change for a row to look different."""
-    value = dict(zip(NUMBERS, numbers, strict=True))
-    broken = value["nan_count"] > 0, value["inf_count"] > 0
-    shares = tuple(_quarter(value[name]) for name in _LOOKED_AT)
-    dead = _quarter(value["dead_units"] / value["units"] if value["units"] else math.nan)
-    return broken, _decade(value["rms"]), _decade(value["std_across"]), shares, dead
+def _looks(numbers: NDArray[np.float64]) -> list[tuple[float, ...]]:
+    """Return, of each row, what must change for it to look different."""
+    value = {name: numbers[:, place] for place, name in enumerate(NUMBERS)}
+    columns = [
+        value["nan_count"] > 0,
+        value["inf_count"] > 0,
+        *(_decades(value[name]) for name in ("rms", "std_across")),
+        *(_quarters(value[name]) for name in _LOOKED_AT),
+        _quarters(value["dead_units"] / np.maximum(value["units"], 1.0)),
+    ]
+    return list(map(tuple, np.column_stack(columns).astype(np.float64).tolist()))
 
 
-def _decade(size: float) -> float:
-    if not math.isfinite(size) or size <= 0.0:
-        return -math.inf if size == 0.0 else math.inf
-    return math.floor(math.log10(size) / DECADES)
+def _decades(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return sizes in steps of 1.5 decades; -inf for zero, inf where there is none."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.nan_to_num(np.floor(np.log10(sizes) / DECADES), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
 
-def _quarter(share: float) -> int:
-    return -1 if math.isnan(share) else int(4.0 * share)
+def _quarters(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.nan_to_num(np.floor(4.0 * shares), nan=-1.0)
 
 
 def rows_of(steps: Sequence[Step], constant: Mapping[str, Any]) -> pd.DataFrame:

@@ -10,6 +10,9 @@ import torch
 
 from actdiag.capture.sites import Site
 
+FEW = 1000
+"""Entries that are not worth looking through."""
+
 
 class Entry(NamedTuple):
     """What is known of a live tensor.
@@ -38,6 +41,7 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._writes: dict[int, int] = {}
+        self._full = FEW
 
     def owner(self, tensor: torch.Tensor) -> Site | None:
         """Return the site of this very version of a tensor, None where it has none."""
@@ -74,21 +78,23 @@ class Ledger:
         self._note(tensor, site, False, site.joined)
 
     def wrote(self, tensor: torch.Tensor) -> None:
-        """Count a write into a tensor that has no version of its own."""
-        if tensor.is_inference():
-            self._writes[id(tensor)] = self._writes.get(id(tensor), 0) + 1
+        """Count a write into a tensor that has no version of its own, and into its views."""
+        if tensor.is_inference() and tensor.layout == torch.strided:
+            storage = tensor.untyped_storage().data_ptr()
+            self._writes[storage] = self._writes.get(storage, 0) + 1
 
     def views_of(self, base: torch.Tensor) -> list[Site]:
         """Return the sites of the live tensors that are views of `base`."""
-        entries = [(entry, entry.tensor()) for entry in list(self._entries.values()) if entry.own]
-        return [entry.site for entry, view in entries if view is not None and _base(view) is base]
+        own = [entry for entry in self._entries.values() if entry.own]
+        live = [(entry.site, _live(entry)) for entry in own]
+        return [site for site, view in live if view is not None and _base(view) is base]
 
     def prune(self) -> None:
-        """Forget tensors that no longer live."""
-        dead = [key for key, entry in list(self._entries.items()) if entry.tensor() is None]
-        for key in dead:
-            self._entries.pop(key, None)
-            self._writes.pop(key, None)
+        """Forget tensors that no longer live, once there may be many of them."""
+        if len(self._entries) < self._full:
+            return
+        self._entries = {key: entry for key, entry in self._entries.items() if _live(entry) is not None}
+        self._full = 2 * len(self._entries) + FEW
 
     def clear(self) -> None:
         """Forget everything."""
@@ -100,12 +106,20 @@ class Ledger:
         return entry if entry is not None and entry.tensor() is tensor else None
 
     def _note(self, tensor: torch.Tensor, site: Site, own: bool, joined: bool) -> None:
-        if self._entry(tensor) is None:
-            self._writes.pop(id(tensor), None)
         self._entries[id(tensor)] = Entry(weakref.ref(tensor), self._version(tensor), site, own, joined)
 
     def _version(self, tensor: torch.Tensor) -> int:
-        return self._writes.get(id(tensor), 0) if tensor.is_inference() else tensor._version
+        if not tensor.is_inference():
+            return tensor._version
+        strided = tensor.layout == torch.strided
+        return self._writes.get(tensor.untyped_storage().data_ptr(), 0) if strided else 0
+
+
+def _live(entry: Entry) -> torch.Tensor | None:
+    tensor = entry.tensor()
+    if tensor is not None:
+        tensor._fix_weakref()  # type: ignore[attr-defined]  # it may have been alive in C++ only
+    return tensor
 
 
 def _base(tensor: torch.Tensor) -> torch.Tensor | None:

@@ -18,8 +18,8 @@ from actdiag.capture.sites import ModuleFacts, Site
 from actdiag.capture.window import Call, Window
 from actdiag.catalogue import recognise
 
-FAST_PATH = "the Transformer's fast path is off while attached (differences of about 1e-6)"
-FAST = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
+FAST_PATH = "the Transformer's fast path, where it would be taken, is off while attached (about 1e-6 apart)"
+FUSED = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
 """What leaves its own modules aside for one fused operation, where nobody watches."""
 TENSOR_OF = {"product": "preactivation", "activation": "activation"}
 """Kind of module or function -> what its output is called."""
@@ -45,7 +45,7 @@ class ModuleWatch:
             self._begin()
         facts = self._book.facts[name]
         call = Call(name, self._calls[name], _silences(module, facts.kind))
-        call.in_graph = torch.is_grad_enabled()
+        call.in_graph, call.error = torch.is_grad_enabled(), sys.exc_info()[1]
         self._window.open(call)
         with self._book.guard(name):
             given = outputs.arguments(args, kwargs)
@@ -54,7 +54,7 @@ class ModuleWatch:
             act = recognise(module) if facts.kind == "activation" else None
             if act is not None:
                 before_activation(self._book, call, facts, act, outputs.first_tensor(args, kwargs))
-            elif isinstance(module, FAST) and self._slows(call, module):
+            elif isinstance(module, FUSED) and self._slows(call, module):
                 self._book.note(FAST_PATH)
 
     def ended(
@@ -62,7 +62,7 @@ class ModuleWatch:
     ) -> None:
         """React to the end of a module's call, also one that raised: then there is no output."""
         name = call.name
-        if output is None and sys.exc_info()[1] is not None:
+        if output is None and sys.exc_info()[1] is not call.error:
             return
         with self._book.guard(name):
             parents = [tensor for _, tensor in outputs.arguments(args, kwargs).tensors]
@@ -84,7 +84,7 @@ class ModuleWatch:
                 facts.reason = "it ran inside backward only: not recorded"
 
     def _slows(self, call: Call, module: nn.Module) -> bool:
-        """Return whether a module would take its fast path, were nobody watching."""
+        """Return whether a module may take its fast path, were nobody watching."""
         return not (self._book.options.passive or module.training or call.in_graph)
 
     def _begin(self) -> None:

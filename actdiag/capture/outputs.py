@@ -36,7 +36,10 @@ def find(value: Any) -> Found:
 
 
 def first_tensor(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> torch.Tensor | None:
-    """Return the first tensor of a call's arguments, None where there is none."""
+    """Return the first tensor of a call's arguments, or the one called input; None where there is none."""
+    named = kwargs.get("input")
+    if not args and isinstance(named, torch.Tensor):
+        return named
     return next((value for value in (*args, *kwargs.values()) if isinstance(value, torch.Tensor)), None)
 
 

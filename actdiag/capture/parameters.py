@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeGuard
@@ -53,14 +54,43 @@ def observe_weight(weight: torch.Tensor) -> TensorState:
     return replace(observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0), unit_axis=0)
 
 
-def graded(modules: Mapping[str, nn.Module]) -> set[tuple[str, str]]:
-    """Return the (module, parameter) that hold a gradient."""
-    return {
-        (name, label)
-        for name, module in modules.items()
-        for label, parameter in module._parameters.items()
-        if parameter is not None and parameter.grad is not None
-    }
+class Gradients:
+    """Knows which parameters got a gradient since it looked last, where old ones may lie about.
+
+    A gradient is new where it is another tensor, or was written to; being set to zero alone does not count.
+    """
+
+    def __init__(self, modules: Mapping[str, nn.Module]) -> None:
+        self._modules = modules
+        self._seen: dict[int, tuple[weakref.ref[torch.Tensor], int]] = {}
+        self.fresh()
+
+    def fresh(self) -> set[tuple[str, str]]:
+        """Return the (module, parameter) that got a gradient since the last call."""
+        before, self._seen = self._seen, {}
+        return {
+            (name, label)
+            for name, module in self._modules.items()
+            for label, parameter in module._parameters.items()
+            if parameter is not None and self._is_fresh(parameter, before)
+        }
+
+    def _is_fresh(
+        self, parameter: nn.Parameter, before: Mapping[int, tuple[weakref.ref[torch.Tensor], int]]
+    ) -> bool:
+        gradient = parameter.grad
+        if gradient is None:
+            return False
+        version = gradient._version
+        self._seen[id(parameter)] = weakref.ref(gradient), version
+        old, old_version = before.get(id(parameter), (None, 0))
+        if old is None or old() is not gradient:
+            return True
+        return version > old_version + 1 or (version > old_version and _has_values(gradient))
+
+
+def _has_values(gradient: torch.Tensor) -> bool:
+    return gradient.layout != torch.strided or bool(local(gradient).any())
 
 
 def is_sharded(module: nn.Module) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -14,15 +14,16 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from actdiag import __version__, schema
-from actdiag.capture import hidden, scaling, stance
+from actdiag.capture import scaling, stance, unseen
 from actdiag.capture.census import census
 from actdiag.capture.history import History, Judge, Step, arrays_of, rows_of
 from actdiag.capture.hooks import Hook
 from actdiag.capture.kinds import facts_of
 from actdiag.capture.options import Options
-from actdiag.capture.parameters import graded, gradient_of, is_sharded, observe_weight, weights_of
-from actdiag.capture.quiet import untouched
+from actdiag.capture.parameters import Gradients, gradient_of, is_sharded, observe_weight, weights_of
+from actdiag.capture.quiet import Untouched
 from actdiag.capture.records import Place, Record, records_of
+from actdiag.capture.sites import Site
 from actdiag.capture.watcher import Watcher
 from actdiag.recording import Recording, frame
 
@@ -52,6 +53,8 @@ class Recorder:
         self._history = History(self._options.keep == "all", judge)
         self._scale = scaling.LossScale(self._options.scaler)
         self._graded: set[tuple[str, str]] = set()
+        self._gradients = Gradients(self._modules)
+        self._attached = True
         self._step = 0
         self._handles: list[RemovableHandle] = []
         self._ends: dict[str, RemovableHandle] = {}
@@ -87,6 +90,7 @@ class Recorder:
             if close and self._book.sites:
                 self.step()
         finally:
+            self._attached = False
             for handle in self._handles:
                 handle.remove()
             self._handles.clear()
@@ -102,21 +106,23 @@ class Recorder:
         Call it after `backward()` and before the optimiser changes or clears anything. Micro-batches since
         the last call are one step.
         """
+        sites, called = self._watcher.take()
         if not self._watcher.idle:
-            self._close_step()
-        self._watcher.clear()
-        self._eager = self._eager or (bool(self._handles) and not self._options.passive and stance.hold())
+            self._close_step(sites, called)
+        self._eager = self._eager or (self._attached and not self._options.passive and stance.hold())
         self._step += 1
-        self._watcher.idle = not self._handles or self._step % self._options.every != 0
+        self._watcher.idle = not self._attached or self._step % self._options.every != 0
 
-    def _close_step(self) -> None:
+    def _close_step(self, sites: Sequence[Site], called: Container[str]) -> None:
         try:
-            with untouched():
+            with Untouched():
+                fresh = self._gradients.fresh()
+                self._graded |= fresh
                 scale = self._scale.of_tensors()
-                records = [record for site in self._book.sites.values() for record in records_of(site, scale)]
-                records += self._weight_records()
-                self._graded |= graded(self._modules)
-                self._history.add(self._step, records, lambda step: self._record([step]))
+                records = [record for site in sites for record in records_of(site, scale)]
+                records += self._weight_records(called, {name for name, _ in fresh})
+                if records:
+                    self._history.add(self._step, records, lambda step: self._record([step]))
         except Exception as error:
             self._book.note(f"step {self._step} could not be recorded: {type(error).__name__}: {error}")
 
@@ -169,16 +175,17 @@ class Recorder:
         own = [FUNCTIONS_HIDDEN] if self._options.passive else []
         if stance.anything_compiled() and self._compiled_late:
             own.append(stance.LATE)
-        compiled = any(map(stance.is_compiled, self._modules.values())) or stance.anything_compiled()
-        if compiled and not self._options.passive:
+        if not self._options.passive and any(map(stance.is_compiled, self._modules.values())):
             own.append(stance.EAGER)
+        elif not self._options.passive and stance.anything_compiled():
+            own.append(stance.PERHAPS_EAGER)
         if is_sharded(self._model):
             own.append(SHARDED)
-        return [*own, *self._book.notes]
+        return [*own, *self._scale.notes(), *self._book.notes]
 
     def _hook(self) -> None:
         for name, module in self._modules.items():
-            reason = hidden.reason(name, module, self._modules, self._options.passive)
+            reason = unseen.reason(name, module, self._modules, self._options.passive)
             if reason:
                 self._facts[name].reason = reason
                 continue
@@ -186,13 +193,18 @@ class Recorder:
             self._handles.append(module.register_forward_pre_hook(Hook(before), with_kwargs=True))
             self._ends[name] = module.register_forward_hook(Hook(after), with_kwargs=True, always_call=True)
 
-    def _weight_records(self) -> Iterator[Record]:
-        """Yield the rows of the weights in use and of their gradients."""
+    def _weight_records(self, called: Container[str], graded: Container[str]) -> Iterator[Record]:
+        """Yield the rows of the weights in use and of their gradients.
+
+        Args:
+            called: modules and functions that were called in this step.
+            graded: modules of which a parameter got a gradient in it.
+        """
         scale = self._scale.of_parameters()
-        for name, parameter, label in self._weights():
+        for name, parameter, label in self._weights(called, graded):
             facts = self._facts[name]
             place = Place(self._layer(name), label, facts.type, 0, "", "weight", 0, 0)
-            if hidden.without_values(parameter):
+            if unseen.without_values(parameter):
                 continue
             weight = Record.of(place, observe_weight(parameter))
             yield weight
@@ -208,16 +220,17 @@ class Recorder:
             name = name.rpartition(".")[0]
         return self._facts[name].layer
 
-    def _weights(self) -> Iterator[tuple[str, nn.Parameter, str]]:
+    def _weights(
+        self, called: Container[str], graded: Container[str]
+    ) -> Iterator[tuple[str, nn.Parameter, str]]:
         """Yield (module or function, weight, name of its rows) of each product in use."""
         for name, module in self._modules.items():
             if self._facts[name].kind == "product" and self._options.selects(name):
-                for label, parameter in weights_of(name, module):
-                    unseen = self._facts[name].calls == 0 and parameter.grad is not None
-                    if name in self._book.called or unseen:
-                        yield name, parameter, label
+                used = name in called or (self._facts[name].calls == 0 and name in graded)
+                for label, parameter in weights_of(name, module) if used else ():
+                    yield name, parameter, label
         for name, parameter in self._book.weights.items():
-            if name in self._book.called and self._options.selects(name):
+            if name in called and self._options.selects(name):
                 yield name, parameter, name
 
 

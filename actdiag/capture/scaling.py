@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+UNSCALED = "scaler.unscale_ ran before step(): the gradients of all weights are taken as unscaled"
+
 
 class LossScale:
     """Knows the scale of a step's gradients; 1 without a scaler.
@@ -14,6 +16,7 @@ class LossScale:
     def __init__(self, scaler: Any = None) -> None:
         self._scaler = scaler
         self._used = 1.0
+        self._unscaled = False
 
     def of_tensors(self) -> float:
         """Return the scale of the gradients of tensors in this step."""
@@ -25,7 +28,12 @@ class LossScale:
         """Return the scale of the parameters' gradients: 1 once `scaler.unscale_` was called."""
         states = getattr(self._scaler, "_per_optimizer_states", {})
         unscaled = any(state["stage"].name != "READY" for state in list(states.values()))
+        self._unscaled = self._unscaled or unscaled
         return 1.0 if unscaled else self.of_tensors()
+
+    def notes(self) -> list[str]:
+        """Return what the reader should know."""
+        return [UNSCALED] if self._unscaled else []
 
     def facts(self) -> dict[str, float]:
         """Return what the recording says of it."""

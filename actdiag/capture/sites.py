@@ -70,7 +70,7 @@ class Site:
     differentiable: bool = False
     graph: bool | None = None
 
-    def place(self, tensor: torch.Tensor) -> None:
+    def choose_axes(self, tensor: torch.Tensor) -> None:
         """Choose axes that this tensor has: a sample axis apart from the unit axis."""
         dimensions = tensor.dim() + self.single
         if not -dimensions <= self.unit_axis < dimensions:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 EAGER = "compiled models run eagerly while attached (differences of about 1e-6 from the compiled ones)"
+PERHAPS_EAGER = "code compiled around the model runs eagerly while attached (about 1e-6 from the compiled)"
 LATE = "something was compiled after attach: what of it ran before the first step() could not be seen"
 _lock = threading.Lock()
 _watching = 0
@@ -37,8 +38,15 @@ def release() -> None:
     with _lock:
         _watching -= 1
         if _watching == 0:
-            _stance.__exit__(None, None, None)
+            if _is_ours():
+                _stance.__exit__(None, None, None)
             _stance = None
+
+
+def _is_ours() -> bool:
+    """Return whether the stance is still the one that was set: one of the user's own, set since, stays."""
+    frames = sys.modules.get("torch._dynamo.eval_frame")
+    return getattr(frames, "_stance", None) is _stance.stance
 
 
 def is_compiled(module: nn.Module) -> bool:
@@ -49,4 +57,4 @@ def is_compiled(module: nn.Module) -> bool:
 def anything_compiled() -> bool:
     """Return whether anything was compiled in this process."""
     frames = sys.modules.get("torch._dynamo.eval_frame")
-    return bool(getattr(frames, "cached_backends", None))
+    return any(map(callable, getattr(frames, "cached_backends", {}).values()))

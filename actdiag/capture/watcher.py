@@ -12,7 +12,7 @@ from actdiag.capture.book import Book
 from actdiag.capture.calls import FunctionWatch
 from actdiag.capture.modules import ModuleWatch
 from actdiag.capture.options import Options
-from actdiag.capture.sites import ModuleFacts
+from actdiag.capture.sites import ModuleFacts, Site
 from actdiag.capture.window import Window
 
 TRACED = "torch.jit.trace ran the model while attached: that run was not recorded"
@@ -38,10 +38,11 @@ class Watcher:
         self._modules = ModuleWatch(self.book, self._window)
         self._functions = FunctionWatch(self.book, self._window)
 
-    def clear(self) -> None:
-        """End a step."""
-        self.book.clear()
-        self._modules.clear()
+    def take(self) -> tuple[list[Site], set[str]]:
+        """End a step: return its sites and the products called in it."""
+        with self.book.lock:
+            self._modules.clear()
+            return self.book.take()
 
     def close(self, removals: Mapping[str, Callable[[], None]]) -> None:
         """Stop watching for good.
@@ -50,7 +51,7 @@ class Watcher:
             removals: module -> what takes its last hook off; where another thread is inside the module, that
                 is left until its call ends.
         """
-        self.clear()
+        self.take()
         self.idle = True
         self._window.close()
         elsewhere = self._window.elsewhere()

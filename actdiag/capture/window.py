@@ -39,6 +39,7 @@ class Call:
             derived from a Linear.
         functions: how often each function was called in it so far.
         in_graph: gradients were on when it began.
+        error: the exception that was being handled when it began.
         saturated: count taken on an activation's input.
     """
 
@@ -47,6 +48,7 @@ class Call:
     silent: str = ""
     functions: Counter[str] = field(default_factory=Counter)
     in_graph: bool = False
+    error: BaseException | None = None
     saturated: torch.Tensor | None = None
 
 
@@ -77,11 +79,14 @@ class Window(threading.local):
     def __init__(self, watch: Callable[..., Any] | None, threads: dict[int, list[Call]]) -> None:
         self.calls: list[Call] = []
         self._mode = None if watch is None else FunctionMode(watch)
+        self._legible = True
         self._threads = threads
         threads[threading.get_ident()] = self.calls
 
     def open(self, call: Call) -> None:
         """Begin a call."""
+        if not self.calls:
+            self._legible = _running(sys._getframe(1)) > 0
         self.calls.append(call)
         self.watch_functions()
 
@@ -111,8 +116,11 @@ class Window(threading.local):
         self._leave()
 
     def drop_stale(self, running: int) -> bool:
-        """End all calls if fewer than `running` modules run in this thread; return whether that was so."""
-        stale = bool(self.calls) and _running(sys._getframe(1)) < running
+        """End all calls if fewer than `running` modules run in this thread; return whether that was so.
+
+        Where somebody replaced torch's way to call a module the stack tells nothing.
+        """
+        stale = bool(self.calls) and self._legible and _running(sys._getframe(1)) < running
         if stale:
             self.close()
         return stale
@@ -120,7 +128,8 @@ class Window(threading.local):
     def elsewhere(self) -> set[str]:
         """Return the names of modules under way in other threads."""
         frames, here = sys._current_frames(), threading.get_ident()
-        others = [(frames.get(ident), calls) for ident, calls in self._threads.items() if ident != here]
+        threads = self._threads.copy().items()
+        others = [(frames.get(ident), calls) for ident, calls in threads if ident != here]
         return {call.name for frame, calls in others if _running(frame) for call in calls}
 
     def _leave(self) -> None:

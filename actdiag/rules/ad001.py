@@ -70,6 +70,7 @@ class UnobservedModule(Rule):
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False
     once: ClassVar[bool] = True
+    of_modules: ClassVar[bool] = True
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """List the gaps in the coverage: those that the verdict may suffer from, and the others."""

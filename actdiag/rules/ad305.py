@@ -48,6 +48,7 @@ class UnusedParameter(Rule):
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False
     once: ClassVar[bool] = True
+    of_modules: ClassVar[bool] = True
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """List the unused parameters: of modules that were called, called under no_grad(), and not called."""

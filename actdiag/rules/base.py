@@ -80,7 +80,7 @@ class Run:
         place of their blocks are told to be alike: a branch has a size of its own.
         """
         hidden = frozenset(map(str, self.hidden["name"]))
-        chain = longest_chain(self.recording.modules, hidden)
+        chain = longest_chain(self.recording.modules, hidden, numbered=self.spec is not None)
         own = tuple(name for name in chain if name in hidden)
         return own if self.spec is not None else peers(self.recording.modules, chain, own)
 
@@ -234,6 +234,8 @@ class Rule(ABC):
     """Thresholds come from theory or calibration on plain chains: capped at warning elsewhere."""
     once: ClassVar[bool] = False
     """Looks at every step, or at none in particular: not to be judged again at later steps."""
+    of_modules: ClassVar[bool] = False
+    """Looks at the modules table alone, which no step changes."""
 
     @abstractmethod
     def judge(self, run: Run) -> Iterator[Finding]:

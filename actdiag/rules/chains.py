@@ -8,19 +8,19 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 import pandas as pd
 
 
-def longest_chain(modules: pd.DataFrame, hidden: Container[str]) -> tuple[str, ...]:
+def longest_chain(modules: pd.DataFrame, hidden: Container[str], numbered: bool = False) -> tuple[str, ...]:
     """Return the products on the longest way of the signal, first to last, as `follows` tells it.
 
-    That is the way with the most hidden products, then with the most products, then the latest. Where no
-    module says what it follows, all products by their number.
+    That is the way with the most hidden products, then with the most products, then the latest.
 
     Args:
         modules: the modules table of one run.
         hidden: names of the products that an activation follows.
+        numbered: the products are known to be a chain by their number, should no module say what it follows.
     """
     products = modules[modules["kind"] == "product"].sort_values("layer", kind="stable")
     follows = dict(zip(map(str, products["name"]), map(str, products["follows"]), strict=True))
-    if not any(follows.values()):
+    if not follows or (numbered and not any(follows.values())):
         return tuple(follows)
     lengths = _lengths(follows, hidden)
     last = max(reversed(list(follows)), key=lengths.__getitem__)

@@ -71,6 +71,12 @@ X = torch.randn(7, 3)
         (torch.Tensor.__rmatmul__, (W.t(), X), {}, (3, 5), -1),
         (torch.matmul, (X, nn.Parameter(torch.randn(3))), {}, (3, 1), -1),
         (torch.einsum, ("bi,oi->bo", X, W), {}, (0, 0), -1),
+        (torch.einsum, ("oi,bi->ob", W, X), {}, (0, 0), -2),
+        (torch.einsum, ("...i,oi->...o", X, W), {}, (0, 0), -1),
+        (torch.inner, (X, W), {}, (3, 5), -1),
+        (torch.linalg.matmul, (X, W.t()), {}, (3, 5), -1),
+        (torch.tensordot, (X, W, ([1], [1])), {}, (0, 0), -1),
+        (torch.addmv, (torch.zeros(5), W, X[0]), {}, (3, 5), -2),
         (torch.conv1d, (torch.randn(2, 4, 9), nn.Parameter(torch.randn(6, 4, 3))), {}, (12, 18), 1),
         (
             torch.conv1d,
@@ -92,8 +98,8 @@ def test_a_product_with_a_parameter_is_a_layer(
     assert (product.fans, product.unit_axis) == (fans, axis)
     assert isinstance(product.weight, nn.Parameter)
     result = function(*args, **kwargs)
-    if fans[0] and result.dim() > 1:
-        units = {6: 6, 18: 6, 9: 6}.get(fans[1], fans[1])
+    if result.dim() > 1:
+        units = {0: 5, 6: 6, 18: 6, 9: 6}.get(fans[1], fans[1])
         assert result.shape[axis] == units
 
 
