@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+from actdiag.capture.outputs import find
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.importing import call, describe, telling
 
@@ -53,6 +54,12 @@ class ModelBatch:
             f"got {describe(inputs)}: {hint}"
         )
 
+    def detached(self) -> ModelBatch:
+        """Return the batch with leaves in the place of tensors that are the result of a graph."""
+        if not any(_is_result(tensor) for _, tensor in find((self.args, self.keywords)).tensors):
+            return self
+        return replace(self, args=_leaves(self.args), keywords=_leaves(self.keywords))
+
     def to(self, device: torch.device) -> ModelBatch:
         """Return the batch with every tensor on a device."""
         return ModelBatch(*(moved(part, device) for part in (self.args, self.keywords, self.targets)))
@@ -71,16 +78,33 @@ def split(batch: Any) -> ModelBatch:
 
 def moved(value: Any, device: torch.device) -> Any:
     """Return a nested value with every tensor on a device; what is not looked into stays as it is."""
-    if callable(getattr(value, "to", None)):
-        return value.to(device)
+    return _changed(value, lambda part: part.to(device) if callable(getattr(part, "to", None)) else part)
+
+
+def _leaves(value: Any) -> Any:
+    """Return a nested value with a leaf in the place of every tensor that is the result of a graph."""
+    return _changed(value, lambda part: part.detach().requires_grad_() if _is_result(part) else part)
+
+
+def _is_result(part: Any) -> bool:
+    return isinstance(part, torch.Tensor) and part.requires_grad and not part.is_leaf
+
+
+def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a nested value with everything in it changed; what is not looked into stays as it is."""
+    changed = change(value)
+    if changed is not value or isinstance(value, torch.Tensor):
+        return changed
     if isinstance(value, Mapping):
-        return {name: moved(part, device) for name, part in value.items()}
+        return {name: _changed(part, change) for name, part in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(moved(part, device) for part in value))
+        return type(value)(*(_changed(part, change) for part in value))
     if isinstance(value, tuple | list):
-        return type(value)(moved(part, device) for part in value)
+        return type(value)(_changed(part, change) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {part.name: moved(getattr(value, part.name), device) for part in fields(value) if part.init}
+        parts = {
+            part.name: _changed(getattr(value, part.name), change) for part in fields(value) if part.init
+        }
         return replace(value, **parts)
     return value
 

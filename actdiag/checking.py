@@ -17,6 +17,7 @@ from actdiag.capture.outputs import find
 from actdiag.cotangents import loss_of
 from actdiag.diagnosis import diagnose
 from actdiag.errors import ActdiagError, UsageError
+from actdiag.importing import describe
 from actdiag.recording import Recording
 from actdiag.restoring import restored
 from actdiag.types import Diagnosis
@@ -41,6 +42,7 @@ def check(model: nn.Module, inputs: Any, targets: Any = None, loss: OwnLoss | No
 
     Raises:
         UsageError: no model, no inputs, no loss that fits.
+        ActdiagError: the loss has no gradient, or the model holds lazy parameters.
 
     >>> from actdiag import examples
     >>> diagnosis = check(examples.vanishing(), *examples.batches())
@@ -49,7 +51,9 @@ def check(model: nn.Module, inputs: Any, targets: Any = None, loss: OwnLoss | No
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"check takes a torch.nn.Module, got {type(model).__name__}")
-    batch = ModelBatch.of(inputs, targets)
+    if loss is not None and not callable(loss):
+        raise UsageError(f"loss is a callable loss(outputs, targets), got {describe(loss)}")
+    batch = ModelBatch.of(inputs, targets).detached()
     modules = [*model.modules(), *(loss.modules() if isinstance(loss, nn.Module) else ())]
     tensors = [tensor for _, tensor in find((batch.args, batch.keywords, targets)).tensors]
     with restored(modules, tensors):

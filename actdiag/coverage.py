@@ -10,6 +10,8 @@ import pandas as pd
 
 LONGEST = 40
 """Characters of a module's name that a table or a sentence shows."""
+FUNCTION = r":\w+#\d+'*$"
+"""What the name of a function inside a module ends in."""
 UNUSED = ("not called", "not selected", "passive")
 """How the reason of a module begins that did not run, or that the user chose not to see."""
 
@@ -40,7 +42,8 @@ class Gap:
 class Coverage:
     """Modules that are no mere containers: how many were observed, and which were not.
 
-    A part of a product that was observed, as the `out_proj` of MultiheadAttention, is seen with it.
+    A part of a product that was observed, as the `out_proj` of MultiheadAttention, is seen with it; functions
+    count only where one could not be seen.
 
     Attributes:
         observed: modules whose output was seen, if only in part.
@@ -55,7 +58,8 @@ class Coverage:
     @classmethod
     def of(cls, modules: pd.DataFrame) -> Coverage:
         """Return the coverage that a modules table tells of."""
-        own = modules[(modules["kind"] != "container") & ~_parts_of_products(modules)]
+        seen_functions = modules["name"].str.contains(FUNCTION) & (modules["reason"] == "")
+        own = modules[(modules["kind"] != "container") & ~_parts_of_products(modules) & ~seen_functions]
         missed = own[own["reason"] != ""]
         kinds: dict[tuple[str, bool], list[tuple[str, str]]] = {}
         for name, reason, partly in zip(missed["name"], missed["reason"], missed["observed"], strict=True):

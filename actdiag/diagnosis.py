@@ -11,6 +11,7 @@ import numpy as np
 from actdiag.recording import Recording
 from actdiag.rules import Rule
 from actdiag.rules.base import NotJudged, Run
+from actdiag.rules.remedies import LATER_REMEDY
 from actdiag.settings import Settings
 from actdiag.types import Diagnosis, Finding, Outcome, Severity
 
@@ -96,7 +97,8 @@ def _dated(finding: Finding, run: Run) -> Finding:
     """Say from which step on something was found, unless it was the first."""
     if run.step is None:
         return finding
-    return replace(finding, message=f"{finding.message.removesuffix('.')} (from step {run.step}).")
+    message = f"{finding.message.removesuffix('.')} (from step {run.step})."
+    return replace(finding, message=message, remedy=LATER_REMEDY, step=run.step)
 
 
 def _worst_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -89,6 +89,8 @@ def remarks(run: Run) -> list[str]:
             f"{len(steps)} steps were recorded, {steps.min()} to {steps.max()}: the layers are shown as they "
             f"were at step {steps.min()}"
         )
+    if (run.rows["call"] > 0).any():
+        found.append("modules that were called several times are shown as they were at their first call")
     if run.aside:
         lie = "lies" if run.aside == 1 else "lie"
         found.append(
@@ -106,7 +108,7 @@ def product_rows(view: Run, tensor: str, rows: pd.DataFrame | None = None) -> pd
     modules = view.recording.modules
     rows = view.at(tensor) if rows is None else rows
     products = modules["name"][(modules["kind"] == "product") & (modules["layer"] > 0)]
-    owners = rows["module"].str.rpartition(":")[0]
+    owners = rows["module"].map(lambda name: name.rpartition(":")[0])
     return rows[rows["module"].isin(products) | owners.isin(products)].drop_duplicates("layer")
 
 

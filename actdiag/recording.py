@@ -106,7 +106,7 @@ class Recording:
         missing = [name for name in FILES if not (folder / name).is_file()]
         if missing:
             raise SchemaError(
-                f"no recording in {folder}: {missing[0]} is missing. Make one with actdiag scan."
+                f"no recording in {folder}: {missing[0]} is missing. Make one with actdiag scan or attach."
             )
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
 Restore = Callable[[], None]
 
@@ -19,19 +20,21 @@ def restored(modules: Iterable[nn.Module], tensors: Iterable[torch.Tensor]) -> I
     """Put back, after the block and also after an exception, what a training step changes.
 
     That is: random states (torch on the CPU and on devices in use, numpy, python); every module's
-    attributes, training flag, buffers, parameters and children as objects; the values of the buffers and of
-    `tensors`; and `.grad` of every parameter and leaf, which is None at the start of the block. Not put
-    back: what a forward pass writes into parameters, or into lists and dicts that the model keeps.
+    attributes, training flag, buffers, parameters and children as objects; the values of buffers, parameters
+    (an optimiser may step inside backward) and of `tensors`; and `.grad` of every parameter and leaf, which
+    is None at the start of the block. Not put back: what a forward pass writes into lists and dicts that the
+    model keeps.
 
     Args:
         modules: every module that takes part.
         tensors: inputs and targets.
     """
     modules, tensors = list(dict.fromkeys(modules)), list(tensors)
-    buffers = [buffer for module in modules for buffer in module._buffers.values() if buffer is not None]
+    tables = [table for module in modules for table in (module._buffers, module._parameters)]
+    held = [tensor for table in tables for tensor in table.values() if tensor is not None]
     with ExitStack() as stack:
         stack.callback(_keep_random_states())
-        for tensor in _unique([*buffers, *tensors]):
+        for tensor in _unique([*held, *tensors]):
             stack.callback(_keep_values(tensor))
         for module in modules:
             stack.callback(_keep_attributes(module))
@@ -58,7 +61,7 @@ def _keep_random_states() -> Restore:
 
 
 def _keep_values(tensor: torch.Tensor) -> Restore:
-    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested:
+    if tensor.layout != torch.strided or tensor.is_meta or tensor.is_nested or not _is_made(tensor):
         return _nothing
     with torch.no_grad():
         copy = tensor.detach().clone()
@@ -74,7 +77,17 @@ def _keep_values(tensor: torch.Tensor) -> Restore:
 
 
 def _same(tensor: torch.Tensor, copy: torch.Tensor) -> torch.Tensor:
-    return (tensor == copy) | ((tensor != tensor) & (copy != copy))
+    if tensor.is_complex():
+        return _same(torch.view_as_real(tensor), torch.view_as_real(copy))
+    equal = (tensor == copy) & (torch.signbit(tensor) == torch.signbit(copy))
+    return equal | ((tensor != tensor) & (copy != copy))
+
+
+def _is_made(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor has elements of its own: a lazy one has none, an expanded one shares them."""
+    if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+        return False
+    return all(stride or size < 2 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _nothing() -> None:

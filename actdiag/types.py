@@ -210,6 +210,7 @@ class Finding:
         message: what is wrong, in one sentence with the number measured.
         evidence: measured, expected, threshold (numbers or words) and threshold_source.
         remedy: what to do.
+        step: the step it was found at; None for the first one recorded.
     """
 
     code: str
@@ -221,6 +222,7 @@ class Finding:
     message: str
     evidence: Mapping[str, float | int | str]
     remedy: str
+    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -251,6 +253,16 @@ class Diagnosis:
             tuple(outcome for outcome in self.skipped if outcome.run == run),
         )
 
+    def __str__(self) -> str:
+        """Return the verdict and, for each run, what was found and what to do about it."""
+        lines = [self.verdict.upper()]
+        for found in self.findings:
+            run = f" in {found.run}" if len(self.runs) > 1 else ""
+            lines += [f"{found.severity.value} {found.code} {found.name}{run}: {found.message}"]
+            lines += [f"    Remedy: {found.remedy}"]
+        lines += [f"not judged: {outcome.code} {outcome.name}: {outcome.reason}" for outcome in self.skipped]
+        return "\n".join(lines)
+
     @property
     def worst(self) -> Severity | None:
         """Return the highest severity found, None where nothing was found."""
@@ -260,15 +272,16 @@ class Diagnosis:
     def run_verdict(self) -> str:
         """Return the verdict on this diagnosis as one run, see `VERDICTS` and `NOT_JUDGED`.
 
-        Findings about coverage (AD0xx) say nothing of how the network trains.
+        Findings about coverage (AD0xx) say nothing of how the network trains. Where rules about gradients
+        (AD1xx) were asked, one of them must have been able to look; else one about activations (AD2xx).
         """
-        core = ("AD1", "AD2")
+        asked = [outcome.code for outcome in (*self.passed, *self.skipped)]
+        core = "AD1" if any(code.startswith("AD1") for code in asked) else "AD2"
         found = Diagnosis(
             self.runs, tuple(finding for finding in self.findings if not finding.code.startswith("AD0"))
         )
         looked = found.findings or any(outcome.code.startswith(core) for outcome in self.passed)
-        unable = any(outcome.code.startswith(core) for outcome in self.skipped)
-        return NOT_JUDGED if unable and not looked else VERDICTS[found.worst]
+        return NOT_JUDGED if asked and not looked else VERDICTS[found.worst]
 
     @property
     def votes(self) -> dict[str, int]:

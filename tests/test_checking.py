@@ -521,3 +521,35 @@ def test_the_examples_are_the_same_every_time() -> None:
     assert torch.equal(first.head.weight, examples.healthy().head.weight)  # type: ignore[union-attr, arg-type]
     assert torch.equal(inputs, examples.batches()[0])
     assert (inputs.shape, targets.shape, int(targets.min()), int(targets.max())) == ((64, 16), (64,), 0, 9)
+
+
+def test_an_optimiser_that_steps_inside_backward_changes_nothing() -> None:
+    model = nn.Linear(4, 2)
+    optimiser = torch.optim.SGD(model.parameters(), 0.5)
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    for parameter in model.parameters():
+        parameter.register_post_accumulate_grad_hook(lambda _: optimiser.step())
+    actdiag.check(model, torch.randn(8, 4))
+    for kept, now in zip(before, model.parameters(), strict=True):
+        assert torch.equal(kept, now)
+
+
+def test_the_graph_that_the_inputs_come_from_is_left_alone() -> None:
+    upstream, model = nn.Linear(3, 4), nn.Linear(4, 2)
+    inputs = upstream(torch.randn(8, 3))
+    actdiag.check(model, inputs)
+    assert upstream.weight.grad is None
+    inputs.sum().backward()  # the graph is still there
+    assert upstream.weight.grad is not None
+
+
+def test_a_negative_zero_comes_back() -> None:
+    model = nn.BatchNorm1d(2)
+    model.running_mean.fill_(-0.0)
+    actdiag.check(model, torch.ones(4, 2))
+    assert torch.signbit(model.running_mean).all()
+
+
+def test_a_loss_that_is_no_function_is_one_line() -> None:
+    with pytest.raises(UsageError, match=r"loss is a callable loss\(outputs, targets\), got one of type int"):
+        actdiag.check(nn.Linear(2, 2), torch.ones(4, 2), loss=3)  # type: ignore[arg-type]

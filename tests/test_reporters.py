@@ -330,7 +330,7 @@ def test_json_is_plain_json_with_everything_in_it() -> None:
 def test_diagnosis_as_dict_has_the_agreed_keys() -> None:
     content = diagnosis_as_dict(bad()[1])
     assert list(content) == ["verdict", "votes", "findings", "passed", "skipped"]
-    keys = ["code", "name", "severity", "run", "layers", "modules", "message", "evidence", "remedy"]
+    keys = ["code", "name", "severity", "run", "layers", "modules", "message", "evidence", "remedy", "step"]
     assert [list(found) for found in content["findings"]] == [keys, keys]
 
 

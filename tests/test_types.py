@@ -302,8 +302,23 @@ def test_nothing_judged_is_not_healthy() -> None:
     skipped = (Outcome("AD101", "vanishing-gradient", "r", "there is no hidden layer"),)
     passed = (Outcome("AD901", "nonfinite-value", "r"),)
     assert Diagnosis(("r",), (), passed, skipped).verdict == "not judged"
-    assert (
-        Diagnosis(("r",), (), (*passed, Outcome("AD206", "collapsed-signal", "r")), skipped).verdict
-        == "healthy"
+    collapsed, exploding = (
+        Outcome("AD206", "collapsed-signal", "r"),
+        Outcome("AD102", "exploding-gradient", "r"),
     )
-    assert Diagnosis(("r",), (), passed, ()).verdict == "healthy"
+    assert Diagnosis(("r",), (), (*passed, collapsed), skipped).verdict == "not judged"
+    assert Diagnosis(("r",), (), (*passed, exploding), skipped).verdict == "healthy"
+    assert Diagnosis(("r",), (), (collapsed,), ()).verdict == "healthy"  # as selected
+    assert Diagnosis(("r",), (), passed, ()).verdict == "not judged"
+
+
+def test_a_diagnosis_prints_what_was_found_and_what_to_do() -> None:
+    found = finding("r", Severity.ERROR)
+    skipped = (Outcome("AD204", "saturated-unit", "r", "it does not saturate"),)
+    assert str(Diagnosis(("r",), (found,), (), skipped)).splitlines() == [
+        "DOES NOT TRAIN",
+        "error AD101 vanishing-gradient: small",
+        "    Remedy: use he",
+        "not judged: AD204 saturated-unit: it does not saturate",
+    ]
+    assert "vanishing-gradient in b: small" in str(Diagnosis(("a", "b"), (finding("b", Severity.ERROR),)))

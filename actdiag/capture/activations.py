@@ -40,6 +40,7 @@ def before_activation(book: Book, call: Call, facts: ModuleFacts, act: str, z: t
 def _site_before(book: Book, call: Call, facts: ModuleFacts, z: torch.Tensor) -> Site:
     """Return the site of an activation's input that no module returned."""
     site = Site(facts.name, facts.type, 0, call.number, "", "preactivation", -1, book.options.batch_axis)
+    site.apart = call.apart
     source = book.ledger.source(z)
     if source is not None:
         site.unit_axis, site.batch_axis, site.single = source.unit_axis, source.batch_axis, source.single

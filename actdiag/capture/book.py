@@ -5,20 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from functools import partial
-from types import TracebackType
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from actdiag.capture import outputs
+from actdiag.capture.guard import Guard, Guards
 from actdiag.capture.hooks import Hook, graph_task
 from actdiag.capture.ledger import FEW, Ledger
 from actdiag.capture.options import Options
-from actdiag.capture.quiet import Untouched
 from actdiag.capture.sites import START, UNCALLED, ModuleFacts, Rank, Site
 
-Key = tuple[str, int, str, str, int]
+Key = tuple[str, int, str, str, int, bool]
+APART = "forward passes under no_grad beside others in a step are left out, as validation"
 MIXED = "forward passes with and without a gradient are added up in one row"
 VIEW = "it is a view of a tensor that was written to"
 
@@ -36,31 +36,6 @@ class Passes:
         return self.count
 
 
-class Guard:
-    """Lets no failure of the tool's own reach the user's code: it becomes a reason and a note."""
-
-    __slots__ = ("_book", "_name", "_untouched")
-
-    def __init__(self, book: Book, name: str) -> None:
-        self._book, self._name, self._untouched = book, name, Untouched()
-
-    def __enter__(self) -> None:
-        """Set the user's modes aside, and let one thread at a time write."""
-        self._book.lock.acquire()
-        self._untouched.__enter__()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        """Put the modes back; swallow an exception, but no interrupt."""
-        self._untouched.__exit__(kind, error, trace)
-        self._book.lock.release()
-        if not isinstance(error, Exception):
-            return False
-        self._book.failed(self._name, error)
-        return True
-
-
 class Book:
     """Keeps the sites of one step at a time, and the facts of modules and functions over all steps.
 
@@ -75,7 +50,9 @@ class Book:
         ledger: whose a tensor is.
         backward_seen: a backward pass reached a tensor since the forward pass began.
         differentiable: a tensor of this forward pass takes part in a graph.
+        passes: forward passes of this step so far, each but the last with its backward pass.
         lock: held by whoever writes here.
+        guards: those that are open.
     """
 
     def __init__(self, facts: dict[str, ModuleFacts], options: Options) -> None:
@@ -87,8 +64,10 @@ class Book:
         self.notes: dict[str, None] = {}
         self.ledger = Ledger()
         self.backward_seen = self.differentiable = False
+        self.passes = 0
         self._units: dict[tuple[str, int, str, str], int] = {}
         self.lock = threading.RLock()
+        self.guards = Guards()
         self._selected: dict[str, bool] = {}
         self._full = FEW
         self._handles: list[RemovableHandle] = []
@@ -97,9 +76,22 @@ class Book:
     def take(self) -> tuple[list[Site], set[str]]:
         """End a step: return its sites and the products called in it, and begin the next."""
         with self.lock:
-            sites, called = list(self.sites.values()), self.called
+            sites, called = self._of_the_step(), self.called
             self.clear()
             return sites, called
+
+    def _of_the_step(self) -> list[Site]:
+        """Return the sites without those of passes under no_grad, where there are others."""
+        sites = list(self.sites.values())
+        mine = [site for site in sites if not site.apart]
+        if mine and len(mine) < len(sites):
+            self.note(APART)
+        return mine or sites
+
+    @property
+    def open(self) -> bool:
+        """Return whether a pass that is no validation was seen since the last step."""
+        return any(not site.apart for site in list(self.sites.values()))
 
     def clear(self) -> None:
         """Forget the step's tensors, and take the hooks off those that live on."""
@@ -110,6 +102,7 @@ class Book:
         self.ledger.clear()
         self.sites, self.called = {}, set()
         self.backward_seen = self.differentiable = False
+        self.passes = 0
 
     def prune(self) -> None:
         """Forget tensors that no longer live."""
@@ -176,7 +169,7 @@ class Book:
         if graph_task() != -1:
             return self._meet_again(site, tensor)
         if self.selects(site.module):
-            key = (site.module, site.call, site.path, site.tensor, site.units_of(tensor))
+            key = (site.module, site.call, site.path, site.tensor, site.units_of(tensor), site.apart)
             self._compare(key)
             site = self.sites.setdefault(key, site)
             site.see(tensor, saturated)
@@ -220,7 +213,7 @@ class Book:
         """
         name = fresh.module
         same = [site for site in self.sites.values() if (site.module, site.path) == (name, fresh.path)]
-        if not same:
+        if not same and not self.facts[name].calls:
             self.note(f"{name or 'the model'} ran inside backward only: not recorded")
         return self.recognise(same, tensor)
 
@@ -263,7 +256,7 @@ class Book:
         if tensor.requires_grad:
             self.differentiable = True
             react = partial(self._gradient, site, Passes(), self._generation)
-            self._handles.append(tensor.register_hook(Hook(react)))  # type: ignore[no-untyped-call]
+            self._handles.append(tensor.register_hook(Hook(react, self.guards.heal)))  # type: ignore[no-untyped-call]
 
     def _gradient(self, site: Site, passes: Passes, generation: int, gradient: torch.Tensor | None) -> None:
         """React to the gradient of a tensor; under create_graph it is part of computing the loss."""

@@ -90,6 +90,8 @@ class FunctionWatch:
     ) -> Layer | None:
         """Return what is known of a call as a layer, before it runs; None where it is none."""
         layer = None
+        if outputs.first_tensor(args, kwargs) is None:
+            return None  # stand-ins, as torch.fx has them
         with self._book.guard(call.name):
             namer = ACTIVATIONS.get(function)
             act = None if namer is None else namer(args, kwargs)
@@ -161,7 +163,7 @@ class FunctionWatch:
     def _site(self, call: Call, layer: Layer, tensor: torch.Tensor) -> Site:
         facts, source = layer.facts, self._book.ledger.source(tensor)
         site = Site(facts.name, facts.type, 0, call.number, "", TENSOR_OF[facts.kind])
-        site.batch_axis = self._book.options.batch_axis
+        site.batch_axis, site.apart = self._book.options.batch_axis, call.apart
         if source is not None:
             site.unit_axis, site.batch_axis, site.single = source.unit_axis, source.batch_axis, source.single
         if layer.product is not None:

@@ -34,7 +34,7 @@ def census(
         graded: (module, parameter) that got a gradient.
         multiplied: function site -> the parameter it multiplied by.
     """
-    current = dict(model.named_modules())
+    current = dict(nn.Module.named_modules(model))
     users = _users(modules, facts, multiplied)
     by_module: dict[str, set[str]] = {}
     for name, label in graded:
@@ -61,7 +61,7 @@ def _users(
     for name, module in modules.items():
         if facts[name].calls:  # attention multiplies by its children's weights without calling them
             inside = facts[name].kind == "product"
-            users.update((id(parameter), name) for parameter in module.parameters(recurse=inside))
+            users.update((id(parameter), name) for parameter in _parameters(module, inside))
     return users
 
 
@@ -77,7 +77,7 @@ def _reason(
         return fact.reason
     if fact.name == "" and any(other.calls for other in facts.values()):
         return ROOT
-    known = [users[id(own)] for own in module.parameters(recurse=False) if id(own) in users]
+    known = [users[id(own)] for own in _parameters(module) if id(own) in users]
     if known:
         return f"{UNCALLED}: its parameters were used by {known[0] or 'the model'}"
     return PAST if graded else UNCALLED
@@ -87,3 +87,9 @@ def _unused(module: nn.Module, got: set[str]) -> str:
     """Name the trainable parameters without a gradient."""
     trainable = {label for label, p in module._parameters.items() if p is not None and p.requires_grad}
     return ", ".join(sorted(trainable - got))
+
+
+def _parameters(module: nn.Module, inside: bool = False) -> list[nn.Parameter]:
+    """Return a module's own parameters, or all inside it."""
+    modules = nn.Module.modules(module) if inside else [module]
+    return [own for each in modules for own in each._parameters.values() if own is not None]

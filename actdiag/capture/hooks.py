@@ -42,16 +42,21 @@ class Hook:
     watched.
     """
 
-    __slots__ = ("react",)
-    __torch_unserializable__ = True
+    __slots__ = ("heal", "react")
+    __torch_unserializable__ = True  # or saving a tensor that it hangs on warns
 
-    def __init__(self, react: Callable[..., None]) -> None:
-        self.react = react
+    def __init__(self, react: Callable[..., None], heal: Callable[[], None]) -> None:
+        self.react, self.heal = react, heal
 
     def __call__(self, *args: Any) -> None:
         """Pass on what happened; a compiler that traces the model sees a hook without effect."""
-        if not torch.compiler.is_compiling():
+        if torch.compiler.is_compiling():
+            return
+        try:
             self.react(*args)
+        except BaseException:
+            self.heal()
+            raise
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Inert:
         return Inert()

@@ -28,14 +28,18 @@ UNITS_LAST = (
 
 
 def facts_of(name: str, module: nn.Module) -> ModuleFacts:
-    """Return what is known of a module before it is called."""
-    fan_in, fan_out = fans(module)
-    trainable = sum(
-        parameter.numel()
-        for parameter in module.parameters(recurse=False)
-        if parameter.requires_grad and not isinstance(parameter, UninitializedParameter)
-    )
-    return ModuleFacts(name, type(module).__name__, kind_of(module), fan_in, fan_out, trainable)
+    """Return what is known of a module before it is called.
+
+    A module that was derived from a known one without its attributes is of the kind other.
+    """
+    own = [parameter for parameter in module._parameters.values() if parameter is not None]
+    made = [parameter for parameter in own if not isinstance(parameter, UninitializedParameter)]
+    trainable = sum(parameter.numel() for parameter in made if parameter.requires_grad)
+    try:
+        kind, (fan_in, fan_out) = kind_of(module), fans(module)
+    except Exception:
+        kind, fan_in, fan_out = "other", 0, 0
+    return ModuleFacts(name, type(module).__name__, kind, fan_in, fan_out, trainable)
 
 
 def kind_of(module: nn.Module) -> str:

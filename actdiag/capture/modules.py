@@ -18,6 +18,8 @@ from actdiag.capture.sites import ModuleFacts, Site
 from actdiag.capture.window import Call, Window
 from actdiag.catalogue import recognise
 
+MOST_CALLS = 256
+MANY_CALLS = f"called more than {MOST_CALLS} times before backward: the later calls are added up in the last"
 FAST_PATH = "the Transformer's fast path, where it would be taken, is off while attached (about 1e-6 apart)"
 FUSED = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
 """What leaves its own modules aside for one fused operation, where nobody watches."""
@@ -30,11 +32,12 @@ class ModuleWatch:
 
     def __init__(self, book: Book, window: Window) -> None:
         self._book, self._window = book, window
-        self._calls: Counter[str] = Counter()
+        self._counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
 
     def clear(self) -> None:
         """Count calls anew."""
-        self._calls.clear()
+        for counts in self._counts.values():
+            counts.clear()
 
     def started(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """React to the start of a module's call."""
@@ -44,9 +47,10 @@ class ModuleWatch:
         if not self._window.calls and not again:
             self._begin()
         facts = self._book.facts[name]
-        call = Call(name, self._calls[name], _silences(module, facts.kind))
+        call = Call(name, 0, _silences(module, facts.kind))
         call.in_graph, call.error = torch.is_grad_enabled(), sys.exc_info()[1]
         self._window.open(call)
+        call.number = min(self._counts[call.apart][name], MOST_CALLS - 1)
         with self._book.guard(name):
             given = outputs.arguments(args, kwargs)
             if not again:
@@ -90,14 +94,20 @@ class ModuleWatch:
     def _begin(self) -> None:
         """Begin a forward pass, unless an earlier one still waits for its backward pass."""
         book = self._book
-        if book.backward_seen or not book.differentiable:
-            self._calls.clear()
+        if not torch.is_grad_enabled():
+            self._counts[True].clear()
+        elif book.backward_seen or not book.differentiable:
+            self._counts[False].clear()
             book.backward_seen = book.differentiable = False
+            book.passes += 1
         book.prune()
 
     def _given(self, name: str, module: nn.Module, call: Call, given: outputs.Found) -> None:
         """Count a call, and look at what the module is given."""
-        self._calls[name] += 1
+        counts = self._counts[call.apart]
+        counts[name] += 1
+        if counts[name] == MOST_CALLS + 1:
+            self._book.note(f"{name or 'the model'}: {MANY_CALLS}")
         for _, tensor in given.tensors:
             self._book.notice(tensor)
         if name == "":
@@ -111,7 +121,8 @@ class ModuleWatch:
         for path, tensor in given.tensors:
             if not outputs.obstacle(tensor) and self._book.ledger.owner(tensor) is None:
                 kind, axis = type(module).__name__, self._book.options.batch_axis
-                self._book.meet(Site("", kind, 0, call.number, path, "input", -1, axis), tensor)
+                site = Site("", kind, 0, call.number, path, "input", -1, axis, apart=call.apart)
+                self._book.meet(site, tensor)
 
     def _facts_after(self, call: Call, module: nn.Module) -> ModuleFacts:
         """Count a call in a module's facts; what a lazy module is shows at the first."""
@@ -145,6 +156,7 @@ class ModuleWatch:
         site = Site(facts.name, facts.type, 0, call.number, path, kind, unit_axis_of(module, source))
         inherited = self._book.options.batch_axis if source is None else source.batch_axis
         site.batch_axis = batch_axis_of(module, tensor, first, inherited)
+        site.apart = call.apart
         site.single = is_unbatched(module, tensor) or (source is not None and source.single)
         site.activation = (recognise(module) or "") if kind == "activation" else ""
         return self._book.situate(site, tensor, facts)

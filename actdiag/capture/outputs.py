@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from collections import UserDict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from types import MemberDescriptorType
 from typing import Any
 
 import torch
@@ -12,7 +14,9 @@ from torch.nn.utils.rnn import PackedSequence
 
 MEASURABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 DEEPEST = 100
-"""Levels of nesting that are looked into; cycles end there."""
+MOST = 10_000
+MOST_REFUSED = 100
+"""Levels of nesting and containers that are looked into, and parts that are named as not looked into."""
 _PLAIN = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device, torch.Size)
 
 
@@ -22,16 +26,40 @@ class Found:
 
     tensors: list[tuple[str, torch.Tensor]] = field(default_factory=list)
     opaque: list[str] = field(default_factory=list)
+    containers: set[int] = field(default_factory=set)
+
+    def add(self, value: Any, path: str, depth: int = 0) -> None:
+        """Add what a value holds; a container is looked into once, whatever else points to it."""
+        if isinstance(value, torch.Tensor):
+            self.tensors.append((path, value))
+        elif isinstance(value, _PLAIN) or id(value) in self.containers:
+            return
+        elif depth > DEEPEST or len(self.containers) > MOST:
+            self.refuse(f"{where(path[:20])}... has more than {DEEPEST} levels or {MOST} parts")
+        elif (parts := _parts(value)) is not None:
+            self.containers.add(id(value))
+            for name, part in parts:
+                label = str(name).replace(".", "\\.")
+                self.add(part, f"{path}.{label}" if path else label, depth + 1)
+        else:
+            self.refuse(f"{where(path)} is {_spelt(value)}")
+
+    def refuse(self, text: str) -> None:
+        """Note what is not looked into, up to a hundred times."""
+        if len(self.opaque) < MOST_REFUSED:
+            self.opaque.append(text)
 
 
 def find(value: Any) -> Found:
-    """Return every tensor in tensors, sequences, mappings, named tuples and dataclasses, nested at will.
+    """Return every tensor in tensors, sequences, dicts, named tuples and dataclasses, nested at will.
+
+    No code of the user's runs for it: subclasses are read as the built-in types they are.
 
     >>> [path for path, _ in find({"a": torch.zeros(1), "b": (torch.ones(2), 3)}).tensors]
     ['a', 'b.0']
     """
     found = Found()
-    _walk(value, "", found, 0)
+    found.add(value, "")
     return found
 
 
@@ -47,43 +75,44 @@ def arguments(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Found:
     """Return the tensors of a call's arguments; a single one has the path ""."""
     found = Found()
     for place, value in (*enumerate(args), *kwargs.items()):
-        _walk(value, str(place), found, 1)
+        found.add(value, str(place), 1)
     if len(found.tensors) == 1:
         found.tensors = [("", found.tensors[0][1])]
     return found
-
-
-def _walk(value: Any, path: str, found: Found, depth: int) -> None:
-    if isinstance(value, torch.Tensor):
-        found.tensors.append((path, value))
-    elif isinstance(value, _PLAIN):
-        return
-    elif depth > DEEPEST:
-        found.opaque.append(f"{where(path[:20])}... is nested more than {DEEPEST} levels deep")
-    elif (parts := _parts(value)) is not None:
-        for name, part in parts:
-            _walk(part, f"{path}.{name}" if path else str(name), found, depth + 1)
-    elif inspect.isgenerator(value) or isinstance(value, Iterator):
-        found.opaque.append(f"{where(path)} is a {type(value).__name__}: what it yields is computed later")
-    else:
-        name = type(value).__name__
-        article = "an" if name[:1].lower() in "aeiou" else "a"
-        found.opaque.append(f"{where(path)} is {article} {name}, which is not looked into")
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]] | None:
     """Return the named parts of a container, None where it is none that is known."""
     if isinstance(value, PackedSequence):
         return [("data", value.data)]
-    if isinstance(value, Mapping):
-        return value.items()
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return zip(value._fields, value, strict=True)
-    if isinstance(value, (tuple, list)):
-        return enumerate(value)
+    if isinstance(value, dict):
+        return list(dict.items(value))
+    if isinstance(value, UserDict) and isinstance(vars(value).get("data"), dict):
+        return list(dict.items(vars(value)["data"]))
+    if isinstance(value, tuple):
+        names = getattr(type(value), "_fields", None)
+        return list(zip(names or range(len(value)), tuple.__iter__(value), strict=False))
+    if isinstance(value, list):
+        return list(enumerate(list.__iter__(value)))
     if is_dataclass(value) and not isinstance(value, type):
-        return [(part.name, getattr(value, part.name, None)) for part in fields(value)]
+        own = getattr(value, "__dict__", None)
+        return [(part.name, own.get(part.name) if own else _slot(value, part.name)) for part in fields(value)]
     return None
+
+
+def _slot(value: Any, name: str) -> Any:
+    """Return the value of a slot, and of nothing that runs code."""
+    slot = getattr(type(value), name, None)
+    return slot.__get__(value) if isinstance(slot, MemberDescriptorType) else None
+
+
+def _spelt(value: Any) -> str:
+    """Say what a value is that is not looked into."""
+    name = type(value).__name__
+    article = "an" if name[:1].lower() in "aeiou" else "a"
+    if inspect.isgenerator(value) or isinstance(value, Iterator):
+        return f"{article} {name}: what it yields is computed later"
+    return f"{article} {name}, which is not looked into"
 
 
 def where(path: str) -> str:

@@ -12,22 +12,31 @@ from torch.utils._python_dispatch import _disable_current_modes
 class Untouched:
     """Lets the tool's own operations pass unseen: no graph, no function mode, no dispatch mode."""
 
-    __slots__ = ("_contexts",)
+    __slots__ = ("_graph", "_modes")
+
+    def __init__(self) -> None:
+        self._graph = torch.is_grad_enabled()
+        self._modes: list[AbstractContextManager[object]] = []
 
     def __enter__(self) -> None:
         """Set the modes aside."""
-        self._contexts: list[AbstractContextManager[object]] = [
-            torch._C.DisableTorchFunction(),
-            torch.no_grad(),
-        ]
+        self._enter(torch._C.DisableTorchFunction())
         if torch._C._len_torch_dispatch_stack():
-            self._contexts.append(_disable_current_modes())
-        for context in self._contexts:
-            context.__enter__()
+            self._enter(_disable_current_modes())
+        torch._C._set_grad_enabled(False)
+
+    def _enter(self, mode: AbstractContextManager[object]) -> None:
+        mode.__enter__()
+        self._modes.append(mode)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put the modes back."""
-        for context in reversed(self._contexts):
-            context.__exit__(kind, error, trace)
+        self.restore()
+
+    def restore(self) -> None:
+        """Put the modes back; doing so twice does no harm."""
+        torch._C._set_grad_enabled(self._graph)
+        while self._modes:
+            self._modes.pop().__exit__(None, None, None)

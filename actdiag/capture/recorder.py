@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import nn
@@ -28,6 +28,10 @@ from actdiag.capture.watcher import Watcher
 from actdiag.recording import Recording, frame
 
 SHARDED = "parameters are spread over ranks: their rows are those of this rank's own shard"
+NO_BACKWARD = "no gradient was seen in a step: step() belongs after backward()"
+NO_GRADIENTS = (
+    "no parameter holds a gradient at step(): it belongs before zero_grad(), and autograd.grad leaves none"
+)
 FUNCTIONS_HIDDEN = "passive: functions such as F.relu are not seen"
 
 
@@ -45,7 +49,7 @@ class Recorder:
         self.run = run
         self._model = model
         self._options = options or Options()
-        self._modules = dict(model.named_modules())
+        self._modules = dict(nn.Module.named_modules(model))
         self._options.check_select(self._modules)
         self._facts = {name: facts_of(name, module) for name, module in self._modules.items()}
         self._watcher = Watcher(self._facts, self._options)
@@ -75,6 +79,16 @@ class Recorder:
         """Close an open step and take every hook off; after an exception the open step is dropped."""
         self.detach(close=kind is None)
 
+    def __copy__(self) -> Recorder:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+        """Return the recorder itself: a copy of a model that holds its recorder is not watched."""
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a Recorder cannot be pickled: pickle or save its recording()")
+
     def __del__(self) -> None:
         """Take the hooks off when nobody can read the recording any more."""
         with suppress(Exception):
@@ -87,7 +101,11 @@ class Recorder:
             close: end the open step first, where `step()` was not called.
         """
         try:
-            if close and self._book.sites:
+            if close and self._book.sites and (self._book.open or not self._history.steps):
+                if self._step == 0 and self._book.passes > 1:
+                    self._book.note(
+                        f"step() was never called: {self._book.passes} forward passes are one step"
+                    )
                 self.step()
         finally:
             self._attached = False
@@ -117,9 +135,10 @@ class Recorder:
         try:
             with Untouched():
                 fresh = self._gradients.fresh()
+                self._note_missing(sites, bool(fresh))
                 self._graded |= fresh
                 scale = self._scale.of_tensors()
-                records = [record for site in sites for record in records_of(site, scale)]
+                records = [record for site in sites for record in self._records_of(site, scale)]
                 records += self._weight_records(called, {name for name, _ in fresh})
                 if records:
                     self._history.add(self._step, records, lambda step: self._record([step]))
@@ -184,14 +203,17 @@ class Recorder:
         return [*own, *self._scale.notes(), *self._book.notes]
 
     def _hook(self) -> None:
+        heal = self._book.guards.heal
         for name, module in self._modules.items():
             reason = unseen.reason(name, module, self._modules, self._options.passive)
             if reason:
                 self._facts[name].reason = reason
                 continue
             before, after = partial(self._watcher.started, name), partial(self._watcher.ended, name)
-            self._handles.append(module.register_forward_pre_hook(Hook(before), with_kwargs=True))
-            self._ends[name] = module.register_forward_hook(Hook(after), with_kwargs=True, always_call=True)
+            self._handles.append(module.register_forward_pre_hook(Hook(before, heal), with_kwargs=True))
+            self._ends[name] = module.register_forward_hook(
+                Hook(after, heal), with_kwargs=True, always_call=True
+            )
 
     def _weight_records(self, called: Container[str], graded: Container[str]) -> Iterator[Record]:
         """Yield the rows of the weights in use and of their gradients.
@@ -204,15 +226,27 @@ class Recorder:
         for name, parameter, label in self._weights(called, graded):
             facts = self._facts[name]
             place = Place(self._layer(name), label, facts.type, 0, "", "weight", 0, 0)
-            if unseen.without_values(parameter):
-                continue
-            weight = Record.of(place, observe_weight(parameter))
-            yield weight
-            gradient = gradient_of(parameter)
-            if gradient is not None:
-                state = observe_weight(gradient)
-                place = place._replace(tensor="weight_grad", backward=1)
-                yield Record.of(place, state, scale=scale).beside(weight)
+            try:
+                yield from _records_of_weight(place, parameter, scale)
+            except Exception as error:
+                self._book.failed(name, error)
+
+    def _note_missing(self, sites: Sequence[Site], graded: bool) -> None:
+        """Tell where gradients were to be expected and none is there: `step()` may be in the wrong place."""
+        if graded or not any(site.graph for site in sites):
+            return
+        if not any(site.backward for site in sites):
+            self._book.note(NO_BACKWARD)
+        elif any(facts.trainable for facts in self._facts.values()):
+            self._book.note(NO_GRADIENTS)
+
+    def _records_of(self, site: Site, scale: float) -> list[Record]:
+        """Return the records of a site; one that cannot be read takes no other with it."""
+        try:
+            return list(records_of(site, scale))
+        except Exception as error:
+            self._book.failed(site.module, error)
+            return []
 
     def _layer(self, name: str) -> int:
         """Return a product's layer; one whose weight another uses has the number of the module it lies in."""
@@ -232,6 +266,18 @@ class Recorder:
         for name, parameter in self._book.weights.items():
             if name in called and self._options.selects(name):
                 yield name, parameter, name
+
+
+def _records_of_weight(place: Place, parameter: nn.Parameter, scale: float) -> Iterator[Record]:
+    """Yield the rows of a weight and of its gradient, where they can be measured."""
+    if unseen.without_values(parameter):
+        return
+    weight = Record.of(place, observe_weight(parameter))
+    yield weight
+    gradient = gradient_of(parameter)
+    if gradient is not None:
+        place = place._replace(tensor="weight_grad", backward=1)
+        yield Record.of(place, observe_weight(gradient), scale=scale).beside(weight)
 
 
 def _measured(run: str) -> dict[str, Any]:

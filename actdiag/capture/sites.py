@@ -37,6 +37,7 @@ class Site:
         tensor: input, preactivation, activation or output.
         unit_axis: as `statistics.observe` takes it.
         batch_axis: as `statistics.observe` takes it.
+        apart: of a forward pass that was under no_grad as a whole.
         single: the tensor is one sample without a batch axis.
         product: the last product on the way to it, "" before the first.
         fresh: no activation since that product.
@@ -59,6 +60,7 @@ class Site:
     unit_axis: int = -1
     batch_axis: int = 0
     single: bool = False
+    apart: bool = False
     product: str = ""
     fresh: bool = False
     joined: bool = False

@@ -79,4 +79,10 @@ class Watcher:
 
     def function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a torch function."""
-        return function(*args, **kwargs) if self.idle else self._functions.run(function, args, kwargs)
+        if self.idle:
+            return function(*args, **kwargs)
+        try:
+            return self._functions.run(function, args, kwargs)
+        except BaseException:
+            self.book.guards.heal()
+            raise

@@ -39,6 +39,7 @@ class Call:
             derived from a Linear.
         functions: how often each function was called in it so far.
         in_graph: gradients were on when it began.
+        apart: gradients were off when the outermost call began: validation, a target, no part of a step.
         error: the exception that was being handled when it began.
         saturated: count taken on an activation's input.
     """
@@ -48,6 +49,7 @@ class Call:
     silent: str = ""
     functions: Counter[str] = field(default_factory=Counter)
     in_graph: bool = False
+    apart: bool = False
     error: BaseException | None = None
     saturated: torch.Tensor | None = None
 
@@ -62,7 +64,9 @@ class FunctionMode(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Pass the call on."""
+        """Pass the call on; a compiler that traces it sees the function alone."""
+        if torch.compiler.is_compiling():
+            return func(*args, **(kwargs or {}))
         return self.watch(func, args, kwargs or {})
 
 
@@ -87,6 +91,7 @@ class Window(threading.local):
         """Begin a call."""
         if not self.calls:
             self._legible = _running(sys._getframe(1)) > 0
+        call.apart = self.calls[0].apart if self.calls else not call.in_graph
         self.calls.append(call)
         self.watch_functions()
 

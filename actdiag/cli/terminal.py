@@ -157,8 +157,11 @@ class Terminal:
             self._print(f"{gap}: {some(gap.names)}", indent=4)
         if len(coverage.gaps) > MOST_GAPS:
             self._print(f"and {len(coverage.gaps) - MOST_GAPS} more reasons, in report.html", indent=4)
+        reasons: dict[str, list[str]] = {}
         for outcome in diagnosis.skipped:
-            self._print(f"not judged: {outcome.code} {outcome.name}: {outcome.reason}", indent=4)
+            reasons.setdefault(outcome.reason, []).append(f"{outcome.code} {outcome.name}")
+        for reason, rules in reasons.items():
+            self._print(f"not judged: {', '.join(rules)}: {reason}", indent=4)
         for note in (*remarks(run), *run.facts.get("notes", ())):
             self._print(f"note: {note}", indent=4)
 

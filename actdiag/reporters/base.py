@@ -28,7 +28,7 @@ def report(
     recording: Recording,
     diagnosis: Diagnosis,
     folder: str | Path,
-    formats: Iterable[str] = ("html", "png"),
+    formats: str | Iterable[str] = ("html", "png"),
     force: bool = False,
 ) -> Path:
     """Write the recording and its report into `folder`, replaced as a whole; others' files are kept.
@@ -37,7 +37,7 @@ def report(
         recording: what was measured; its own files are always written.
         diagnosis: what the rules say of it.
         folder: where to; made if it is not there.
-        formats: names in `REPORTERS`.
+        formats: one or several of the names in `REPORTERS`.
         force: replace whatever folder is there.
 
     Returns:
@@ -48,7 +48,8 @@ def report(
         ActdiagError: the folder holds something else, or cannot be written.
     """
     folder = Path(folder)
-    reporters = [REPORTERS[name] for name in dict.fromkeys(formats)]
+    names = [formats] if isinstance(formats, str) else formats
+    reporters = [REPORTERS[name] for name in dict.fromkeys(names)]
     place = _place(folder, recording, force)
     files = {name: data for reporter in reporters for name, data in reporter(recording, diagnosis).items()}
     with replacing(place) as fresh:

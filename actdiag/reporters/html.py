@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ _MEANINGS = {
     "nothing to judge": "No run was judged.",
     NOT_JUDGED: "No rule about signal or gradient could look at this network: see the reasons below.",
 }
+_BROKE = "Sound at its start, this network broke while it was trained."
 _TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
 _MARKS = {"good": "✓", "fair": "!", "bad": "✕"}
 FOLD = 60
@@ -82,7 +83,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "verdict": verdict,
         "tone": _TONES.get(verdict, "fair"),
         "mark": _MARKS[_TONES.get(verdict, "fair")],
-        "sentence": _MEANINGS.get(verdict, ""),
+        "sentence": _BROKE if _broke_later(findings) else _MEANINGS.get(verdict, ""),
         "votes": diagnosis.votes,
         "runs": [_vote(diagnosis.of(name), name) for name in diagnosis.runs],
         "findings": [_finding(finding) for finding in findings],
@@ -109,6 +110,12 @@ def _coverage(recording: Recording, run: str) -> dict[str, Any]:
         for gap in coverage.gaps
     ]
     return {"coverage": str(coverage), "gaps": gaps}
+
+
+def _broke_later(findings: Sequence[Finding]) -> bool:
+    """Return whether there are errors, and none at the first step."""
+    steps = [finding.step for finding in findings if finding.severity is Severity.ERROR]
+    return bool(steps) and None not in steps
 
 
 def _vote(diagnosis: Diagnosis, run: str) -> dict[str, Any]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import pandas as pd
 
 from actdiag.rules.base import Rule, Run, register
-from actdiag.rules.remedies import even_out
+from actdiag.rules.remedies import LATER_REMEDY, even_out
 from actdiag.types import Finding, Severity
 
 
@@ -50,18 +50,20 @@ class NonfiniteValue(Rule):
         moments = [_moment(row, number) for number, (_, row) in enumerate(broken.iterrows())]
         first = broken.iloc[moments.index(min(moments))]
         number = int(first["nan_count"] + first["inf_count"])
-        yield self.finding(
+        later = first["step"] > rows["step"].min()
+        finding = self.finding(
             run,
             Severity.ERROR,
             broken,
             f"{_kinds(first)} first in {_place(first)}: {number} of {first['count']} elements; "
             f"{len(broken)} of {len(rows)} recorded tensors hold some.",
-            _remedy(run, first, broken),
+            LATER_REMEDY if later else _remedy(run, first, broken),
             measured=number,
             expected=0,
             threshold=0,
             threshold_source="exact: arithmetic does not come back from NaN or Inf",
         )
+        yield replace(finding, step=int(first["step"]) if later else None)
 
 
 def _moment(row: pd.Series, index: int) -> tuple[int, ...]:

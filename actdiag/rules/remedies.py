@@ -19,6 +19,10 @@ REASONS = {
     "softplus": "its output is never negative, so its mean grows until all samples look alike",
 }
 """Why no initialiser suits an activation, by the activation's name."""
+LATER_REMEDY = (
+    "Training brought it about, not the start: lower the learning rate, warm it up, or clip gradients."
+)
+"""What to do about what the first recorded step did not show."""
 SAME_VARIANCE = 1.1
 """Two variances within this factor are the same recipe: gains are quoted to two digits."""
 

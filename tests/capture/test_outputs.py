@@ -58,7 +58,51 @@ def test_what_is_not_looked_into_is_named() -> None:
 def test_a_cycle_ends() -> None:
     loop: list[Any] = [T]
     loop.append(loop)
-    assert len(find(loop).tensors) > 1
+    found = find(loop)
+    assert (len(found.tensors), found.opaque) == (1, [])
+
+
+def test_what_is_shared_is_walked_once() -> None:
+    shared: list[Any] = [T]
+    for _ in range(60):
+        shared = [shared, shared]
+    assert len(find(shared).tensors) == 1
+
+
+def test_too_many_levels_or_parts_are_named() -> None:
+    deep: list[Any] = [T]
+    for _ in range(200):
+        deep = [deep]
+    assert "has more than 100 levels or 10000 parts" in find(deep).opaque[0]
+    many = [[T] for _ in range(20_000)]
+    found = find(many)
+    assert len(found.tensors) == 10_000
+    assert len(found.opaque) == 100
+
+
+class Spying(dict[str, torch.Tensor]):
+    """Would run code of its own."""
+
+    def items(self) -> Any:
+        """Fail."""
+        raise AssertionError("code of the user's ran")
+
+
+@dataclass
+class Slotted:
+    """Keeps its field elsewhere."""
+
+    __slots__ = ("hidden",)
+    hidden: torch.Tensor
+
+
+def test_no_code_of_the_users_runs() -> None:
+    assert [path for path, _ in find(Spying(a=T)).tensors] == ["a"]
+    assert [path for path, _ in find(Slotted(T)).tensors] == ["hidden"]
+
+
+def test_a_dot_in_a_key_is_no_level() -> None:
+    assert [path for path, _ in find({"a.b": T, "a": {"b": T}}).tensors] == ["a\\.b", "a.b"]
 
 
 def test_arguments_have_the_name_of_their_place() -> None:

@@ -52,6 +52,7 @@ class Kept:
         alias: the first to return this very version, None where it is this one.
         handle: the tensor in the graph, until the step ends.
         gradients: one array per backward pass that reached it.
+        apart: of a forward pass that was under no_grad as a whole.
     """
 
     step: int
@@ -63,6 +64,7 @@ class Kept:
     alias: Kept | None = None
     handle: torch.Tensor | None = None
     gradients: list[Array] = field(default_factory=list)
+    apart: bool = False
 
     @property
     def owner(self) -> Kept:
@@ -109,6 +111,8 @@ class Truth:
     _copies: dict[int, tuple[torch.Tensor, int, torch.Tensor]] = field(default_factory=dict)
     _wrapped: dict[nn.Module, str] = field(default_factory=dict)
     _patched: dict[Any, Any] = field(default_factory=dict)
+    _counted: dict[bool, Counter[str]] = field(default_factory=lambda: {True: Counter(), False: Counter()})
+    _apart: bool = False
     _passed: bool = False
     _pending: bool = False
     _busy: bool = False
@@ -131,7 +135,10 @@ class Truth:
                 self._unwrap_all()
 
     def end_step(self) -> None:
-        """End a training step."""
+        """End a training step; passes under no_grad are no part of it where there are others."""
+        mine = [kept for kept in self.kept if kept.step == self.step]
+        if not all(kept.apart for kept in mine):
+            self.kept = [kept for kept in self.kept if kept.step != self.step or not kept.apart]
         for kept in self.kept:
             kept.handle = None
         self._handed.clear()
@@ -140,7 +147,7 @@ class Truth:
         self.step += 1
 
     def _begin_pass(self) -> None:
-        self._numbers.clear()
+        self._counted[False].clear()
         self._passed = self._pending = False
 
     # modules
@@ -188,7 +195,11 @@ class Truth:
 
     def _begin(self) -> None:
         """Begin a forward pass, unless an earlier one still waits for its backward pass."""
-        if self._passed or not self._pending:
+        self._apart = not torch.is_grad_enabled()
+        self._numbers = self._counted[self._apart]
+        if self._apart:
+            self._numbers.clear()
+        elif self._passed or not self._pending:
             self._begin_pass()
 
     def _keep_inputs(self, call: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -244,7 +255,7 @@ class Truth:
         values = array(value) if measurable(value) else None
         handle = value if value.requires_grad and values is not None else None
         self._pending = self._pending or handle is not None
-        kept = Kept(self.step, module, call, path, tensor, values, alias, handle)
+        kept = Kept(self.step, module, call, path, tensor, values, alias, handle, apart=self._apart)
         self.kept.append(kept)
         for known in (value, handed):
             self._handed[id(known)] = (known, version_of(known), kept)

@@ -33,7 +33,8 @@ def parts_of(value: Any) -> list[tuple[str, Any]]:
 
 
 def join(path: str, name: str) -> str:
-    """Return the path of a part."""
+    """Return the path of a part; a dot in its name is escaped."""
+    name = name.replace(".", "\\.")
     return f"{path}.{name}" if path else name
 
 
