@@ -81,12 +81,13 @@ class Book:
             return sites, called
 
     def _of_the_step(self) -> list[Site]:
-        """Return the sites without those of passes under no_grad, where there are others."""
+        """Return the sites without those of passes under no_grad, where their module had others."""
         sites = list(self.sites.values())
-        mine = [site for site in sites if not site.apart]
-        if mine and len(mine) < len(sites):
+        trained = {site.module for site in sites if not site.apart}
+        kept = [site for site in sites if not (site.apart and site.module in trained)]
+        if len(kept) < len(sites):
             self.note(APART)
-        return mine or sites
+        return kept
 
     @property
     def open(self) -> bool:

@@ -135,10 +135,10 @@ class Truth:
                 self._unwrap_all()
 
     def end_step(self) -> None:
-        """End a training step; passes under no_grad are no part of it where there are others."""
-        mine = [kept for kept in self.kept if kept.step == self.step]
-        if not all(kept.apart for kept in mine):
-            self.kept = [kept for kept in self.kept if kept.step != self.step or not kept.apart]
+        """End a training step; a module's calls under no_grad are no part of it where it has others."""
+        trained = {kept.module for kept in self.kept if kept.step == self.step and not kept.apart}
+        gone = [k for k in self.kept if k.step == self.step and k.apart and k.module in trained]
+        self.kept = [kept for kept in self.kept if kept not in gone]
         for kept in self.kept:
             kept.handle = None
         self._handed.clear()
