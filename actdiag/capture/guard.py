@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from actdiag.capture.book import Book
 
 
-def _from_signal(trace: TracebackType | None) -> bool:
+def from_signal(error: BaseException) -> bool:
     """Return whether an exception comes from a signal's handler: it is the user's, raised while ours ran."""
+    trace = error.__traceback__
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     codes = {handler.__code__ for handler in handlers if isinstance(handler, FunctionType)}
     while trace is not None:
@@ -43,7 +44,7 @@ class Guard:
     ) -> bool:
         """Put the modes back; swallow an exception, but no interrupt."""
         self.restore()
-        if not isinstance(error, Exception) or _from_signal(trace):
+        if not isinstance(error, Exception) or from_signal(error):
             return False
         self._book.failed(self._name, error)
         return True

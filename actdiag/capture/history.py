@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag import schema
+from actdiag.capture.guard import from_signal
 from actdiag.capture.records import NUMBERS, Place, Record
 from actdiag.recording import Arrays, Recording
 
@@ -90,7 +91,9 @@ class History:
             if self._codes is None:
                 self._codes = self.judge(single(self.steps[0]))
             codes = self.judge(single(step))
-        except Exception:
+        except Exception as error:
+            if from_signal(error):
+                raise
             return True
         new = bool(codes - self._codes)
         self._codes |= codes

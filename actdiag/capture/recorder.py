@@ -16,12 +16,12 @@ from torch.utils.hooks import RemovableHandle
 from actdiag import __version__, schema
 from actdiag.capture import scaling, stance, unseen
 from actdiag.capture.census import census
+from actdiag.capture.guard import from_signal
 from actdiag.capture.history import History, Judge, Step, arrays_of, rows_of
 from actdiag.capture.hooks import Hook
 from actdiag.capture.kinds import facts_of
 from actdiag.capture.options import Options
 from actdiag.capture.parameters import Gradients, gradient_of, is_sharded, observe_weight, weights_of
-from actdiag.capture.quiet import Untouched
 from actdiag.capture.records import Place, Record, records_of
 from actdiag.capture.sites import Site
 from actdiag.capture.watcher import Watcher
@@ -133,7 +133,7 @@ class Recorder:
 
     def _close_step(self, sites: Sequence[Site], called: Container[str]) -> None:
         try:
-            with Untouched():
+            with self._book.guard(f"step {self._step}"):
                 fresh = self._gradients.fresh()
                 self._note_missing(sites, bool(fresh))
                 self._graded |= fresh
@@ -142,8 +142,9 @@ class Recorder:
                 records += self._weight_records(called, {name for name, _ in fresh})
                 if records:
                     self._history.add(self._step, records, lambda step: self._record([step]))
-        except Exception as error:
-            self._book.note(f"step {self._step} could not be recorded: {type(error).__name__}: {error}")
+        except BaseException:
+            self._book.guards.heal()
+            raise
 
     def recording(
         self,
@@ -229,6 +230,8 @@ class Recorder:
             try:
                 yield from _records_of_weight(place, parameter, scale)
             except Exception as error:
+                if from_signal(error):
+                    raise
                 self._book.failed(name, error)
 
     def _note_missing(self, sites: Sequence[Site], graded: bool) -> None:
@@ -245,6 +248,8 @@ class Recorder:
         try:
             return list(records_of(site, scale))
         except Exception as error:
+            if from_signal(error):
+                raise
             self._book.failed(site.module, error)
             return []
 

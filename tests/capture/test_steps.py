@@ -237,14 +237,16 @@ def test_what_a_signal_raises_reaches_the_user() -> None:
     before = signal.signal(signal.SIGALRM, ring)
     rang = 0
     try:
-        with attach(model):
+        with attach(model) as recorder:
             for number in range(60):
                 signal.setitimer(signal.ITIMER_REAL, 0.0005 + 0.0003 * number)
                 try:
                     for _ in range(1000):
-                        model(torch.randn(16, 32))
+                        model(torch.randn(16, 32)).sum().backward()
+                        recorder.step()
                 except Late:
                     rang += 1
+                    model.zero_grad()
                 assert torch.is_grad_enabled()
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
