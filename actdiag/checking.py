@@ -31,7 +31,8 @@ def check(model: nn.Module, inputs: Any, targets: Any = None, loss: OwnLoss | No
 
     Put back are gradients, buffers, attributes, training flags, the inputs and the global random states,
     also after an exception, which passes on; see `actdiag.restoring`. Gradients are recorded under
-    `no_grad`, too.
+    `no_grad`, too. Modules that a loss uses without being one itself are not known, and keep what the step
+    does to them.
 
     Args:
         model: in the mode to be checked, training or evaluation.

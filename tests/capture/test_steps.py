@@ -262,9 +262,17 @@ def test_symbolic_tracing_sees_the_model_alone() -> None:
             self.weight = nn.Parameter(torch.randn(3, 4))
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.relu(torch.matmul(x, self.weight))
+            return torch.relu(nn.functional.linear(x, self.weight))
 
-    model = Functional()
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Functional()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)
+
+    model = Outer()
     plain = [node.name for node in torch.fx.symbolic_trace(model).graph.nodes]
     with attach(model) as recorder:
         assert [node.name for node in torch.fx.symbolic_trace(model).graph.nodes] == plain
