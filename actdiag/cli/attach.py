@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from actdiag.cli.options import FORMATS, exit_if_found, rule_options, settings_from
+from actdiag.cli.options import exit_if_found, rule_options, settings_from, writing_options
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.importing import call, check_name, current_folder_on_path, describe, find, telling
@@ -103,15 +103,7 @@ class Request:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<pkg.mod-build>]"
 )
-@click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    type=click.Choice(FORMATS),
-    default=("html", "png"),
-    show_default=True,
-)
+@writing_options
 @rule_options
 def command(
     data: str | None,

@@ -41,6 +41,20 @@ def rule_options(command: Command) -> Command:
     return command
 
 
+def writing_options(command: Command) -> Command:
+    """Add --force and --format."""
+    formats = click.option(
+        "--format",
+        "formats",
+        multiple=True,
+        type=click.Choice(FORMATS),
+        default=("html", "png"),
+        show_default=True,
+    )
+    force = click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
+    return force(formats(command))
+
+
 def settings_from(select: tuple[str, ...], ignore: tuple[str, ...], assignments: tuple[str, ...]) -> Settings:
     """Return the settings of setup.cfg in the current folder, overridden by the command line."""
     return Settings.from_config(Path.cwd()).merged(Settings.parse(select, ignore, assignments))

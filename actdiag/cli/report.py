@@ -6,21 +6,13 @@ from pathlib import Path
 
 import click
 
-from actdiag.cli.options import FORMATS, settings_from
+from actdiag.cli.options import settings_from, writing_options
 
 
 @click.command("report")
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    type=click.Choice(FORMATS),
-    default=("html", "png"),
-    show_default=True,
-)
 @click.option("--out", type=click.Path(path_type=Path), help="Another folder to write the whole report to.")
-@click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
+@writing_options
 def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: bool) -> None:
     """Write the recording in FOLDER as HTML, PNG, CSV or JSON, beside it or to --out.
 

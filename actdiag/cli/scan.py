@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from actdiag.cli.options import FORMATS, Command, exit_if_found, rule_options, settings_from
+from actdiag.cli.options import Command, exit_if_found, rule_options, settings_from, writing_options
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
@@ -66,15 +66,7 @@ def _choice(name: str, text: str) -> Callable[[Command], Command]:
 @_option("seed", "Of weights, data and dropout.", type=int)
 @click.option("--seeds", default=1, show_default=True, type=int, help="Draws; the verdict is the majority.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<slug>]")
-@click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
-@click.option(
-    "--format",
-    "formats",
-    multiple=True,
-    type=click.Choice(FORMATS),
-    default=("html", "png"),
-    show_default=True,
-)
+@writing_options
 @rule_options
 def command(
     seeds: int,
