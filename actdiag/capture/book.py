@@ -65,7 +65,7 @@ class Book:
         self.ledger = Ledger()
         self.backward_seen = self.differentiable = False
         self.passes = 0
-        self._units: dict[tuple[str, int, str, str], int] = {}
+        self._units: dict[Key, int] = {}
         self.lock = threading.RLock()
         self.guards = Guards()
         self._selected: dict[str, bool] = {}
@@ -183,8 +183,8 @@ class Book:
 
     def _compare(self, key: Key) -> None:
         """Note where a tensor has another number of units than before: that makes another row."""
-        before = self._units.setdefault(key[:4], key[4])
-        if before != key[4]:
+        units = key[4]
+        if self._units.setdefault((*key[:4], 0, key[5]), units) != units:
             self.note(f"{key[0] or 'the model'}: tensors with other numbers of units have rows of their own")
 
     def conclude(self, facts: ModuleFacts, seen: list[str], problems: list[str]) -> None:

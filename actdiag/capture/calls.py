@@ -63,16 +63,16 @@ class FunctionWatch:
 
     def _run_outside(self, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function outside any module: checkpointing computes some again so, inside backward."""
-        if graph_task() == -1 or not is_layer(function) or function not in ACTIVATIONS:
+        if graph_task() == -1 or not is_layer(function):
             return function(*args, **kwargs)
-        short = name_of(function)
+        short, kind = name_of(function), "activation" if function in ACTIVATIONS else "product"
         with self._book.guard(short):
             z = outputs.first_tensor(args, kwargs)
-            if z is not None and self._book.ledger.owner(z) is None:
+            if kind == "activation" and z is not None and self._book.ledger.owner(z) is None:
                 self._book.recognise(self._sites(short, "preactivation"), z)
         result = function(*args, **kwargs)
         with self._book.guard(short):
-            self._book.recognise(self._sites(short, "activation"), result)
+            self._book.recognise(self._sites(short, TENSOR_OF[kind]), result)
         return result
 
     def _sites(self, short: str, tensor: str) -> list[Site]:

@@ -11,6 +11,7 @@ import threading
 
 import pytest
 import torch
+import torch.utils.checkpoint
 from capturing import record, row
 from torch import nn
 
@@ -348,3 +349,28 @@ class Counting(dict[int, object]):
         """Note it."""
         self.looked.append(len(self))
         return super().items()
+
+
+def test_products_by_function_have_their_gradient_under_reentrant_checkpointing() -> None:
+    class Part(nn.Module):
+        def __init__(self, reentrant: bool | None) -> None:
+            super().__init__()
+            torch.manual_seed(4)
+            self.first, self.weight = nn.Linear(4, 5), nn.Parameter(torch.randn(3, 5))
+            self.reentrant = reentrant
+
+        def part(self, x: torch.Tensor) -> torch.Tensor:
+            return nn.functional.linear(torch.tanh(self.first(x)), self.weight).square()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.reentrant is None:
+                return self.part(x)
+            return torch.utils.checkpoint.checkpoint(self.part, x, use_reentrant=self.reentrant)
+
+    x = torch.randn(6, 4, generator=torch.Generator().manual_seed(5)).requires_grad_()
+    plain = record(Part(None), x)
+    for reentrant in (True, False):
+        seen = record(Part(reentrant), x)
+        for module, tensor in [(":linear#0", "preactivation_grad"), (":tanh#0", "activation_grad")]:
+            expected = row(plain, module, tensor)["rms"]
+            assert row(seen, module, tensor)["rms"] == pytest.approx(expected, rel=1e-6)
