@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,7 @@ class Activation:
 ACTIVATIONS: Registry[Callable[..., Activation]] = Registry("activation")
 
 
+@cache
 def activation(text: str) -> Activation:
     """Return the activation that `text` names, as `relu` or `leaky_relu:0.1`.
 

@@ -7,6 +7,7 @@ import torch
 from actdiag.activations import activation
 from actdiag.capture import outputs
 from actdiag.capture.book import Book
+from actdiag.capture.ledger import Entry
 from actdiag.capture.sites import ModuleFacts, Site
 from actdiag.capture.window import Call
 from actdiag.catalogue import count_saturated
@@ -27,21 +28,20 @@ def before_activation(book: Book, call: Call, facts: ModuleFacts, act: str, z: t
         return
     if book.selects(facts.name):
         call.saturated = count_saturated(outputs.local(z.detach()), activation(act))
-    source = book.ledger.source(z)
-    if source is not None and source.product and source.fresh:
-        book.facts[source.product].activation_after = act
-    owner = book.ledger.owner(z)
+    origin = book.ledger.find(z)
+    if origin is not None and origin.site.product and origin.site.fresh:
+        book.facts[origin.site.product].activation_after = act
+    owner = None if origin is None else book.ledger.owner_of(origin, z)
     if owner is None:
-        book.meet(_site_before(book, call, facts, z), z)
+        book.meet(_site_before(book, call, facts, origin), z)
     elif owner.tensor == "output":
         owner.tensor = "preactivation"
 
 
-def _site_before(book: Book, call: Call, facts: ModuleFacts, z: torch.Tensor) -> Site:
+def _site_before(book: Book, call: Call, facts: ModuleFacts, origin: Entry | None) -> Site:
     """Return the site of an activation's input that no module returned."""
     site = Site(facts.name, facts.type, 0, call.number, "", "preactivation", -1, book.options.batch_axis)
     site.apart = call.apart
-    source = book.ledger.source(z)
-    if source is not None:
-        site.unit_axis, site.batch_axis, site.single = source.unit_axis, source.batch_axis, source.single
-    return book.situate(site, z, facts)
+    if origin is not None:
+        site.descend(origin.site)
+    return book.situate(site, origin, facts)

@@ -3,37 +3,47 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from actdiag.capture import outputs
-from actdiag.capture.guard import Guard, Guards
-from actdiag.capture.hooks import Hook, graph_task
-from actdiag.capture.ledger import FEW, Ledger
+from actdiag.capture.guard import Guard, Guards, from_signal
+from actdiag.capture.hooks import Hook, graph_task, unwatched
+from actdiag.capture.ledger import FEW, Entry, Ledger
 from actdiag.capture.options import Options
 from actdiag.capture.sites import START, UNCALLED, ModuleFacts, Rank, Site
 
 Key = tuple[str, int, str, str, int, bool]
 APART = "forward passes under no_grad beside others in a step are left out, as validation"
 MIXED = "forward passes with and without a gradient are added up in one row"
+OTHER_TENSORS = "not selected: with tensors='activations' only activations are recorded"
 VIEW = "it is a view of a tensor that was written to"
 
 
-class Passes:
-    """Numbers the backward passes through one tensor, from 1."""
+class GradientHook(Hook):
+    """Waits for the gradient of one tensor, and numbers the backward passes through it, from 1."""
 
-    def __init__(self) -> None:
-        self.task, self.count = -1, 0
+    __slots__ = ("_book", "_count", "_generation", "_site", "_task")
 
-    def number(self, task: int) -> int:
-        """Return the number of the pass that runs as this graph task."""
-        if task != self.task:
-            self.task, self.count = task, self.count + 1
-        return self.count
+    def __init__(self, book: Book, site: Site) -> None:
+        super().__init__(self._seen, book.guards.heal)
+        self._book, self._site, self._generation = book, site, book.generation
+        self._task, self._count = -1, 0
+
+    def _seen(self, gradient: torch.Tensor | None) -> None:
+        if gradient is not None and self._generation == self._book.generation:
+            self._book.see_gradient(self._site, gradient, self._number)
+
+    def _number(self) -> int:
+        """Return the number of the pass that runs."""
+        task = graph_task()
+        if task != self._task:
+            self._task, self._count = task, self._count + 1
+        return self._count
 
 
 class Book:
@@ -53,6 +63,7 @@ class Book:
         passes: forward passes of this step so far, each but the last with its backward pass.
         lock: held by whoever writes here.
         guards: those that are open.
+        generation: counts the steps that were begun; a gradient of an earlier one is not this one's.
     """
 
     def __init__(self, facts: dict[str, ModuleFacts], options: Options) -> None:
@@ -71,7 +82,7 @@ class Book:
         self._selected: dict[str, bool] = {}
         self._full = FEW
         self._handles: list[RemovableHandle] = []
-        self._layers = self._current = self._order = self._generation = 0
+        self._layers = self._current = self._order = self.generation = 0
 
     def take(self) -> tuple[list[Site], set[str]]:
         """End a step: return its sites and the products called in it, and begin the next."""
@@ -96,7 +107,7 @@ class Book:
 
     def clear(self) -> None:
         """Forget the step's tensors, and take the hooks off those that live on."""
-        self._generation += 1
+        self.generation += 1
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -116,6 +127,16 @@ class Book:
         """Return a context for the tool's own work on a module or function."""
         return Guard(self, name)
 
+    def lightly(self, name: str, work: Callable[..., None], *args: Any) -> None:
+        """Do the tool's own work where no mode of the user's is on, and with nothing that makes a graph."""
+        try:
+            with self.lock:
+                work(*args)
+        except Exception as error:
+            if from_signal(error):
+                raise
+            self.failed(name, error)
+
     def failed(self, name: str, error: Exception) -> None:
         """Say that something could not be measured."""
         text = f"could not be measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
@@ -129,6 +150,11 @@ class Book:
             self._selected[name] = self.options.selects(name)
         return self._selected[name]
 
+    def records(self, site: Site) -> bool:
+        """Return whether a site's tensor is to be measured."""
+        wanted = self.options.tensors == "all" or site.tensor == "activation"
+        return wanted and self.selects(site.module)
+
     def note(self, text: str) -> None:
         """Tell the reader of the recording something, once."""
         self.notes[text] = None
@@ -138,29 +164,34 @@ class Book:
         if not facts.layer:
             self._layers += 1
             facts.layer = self._layers
-            known = [(self.ledger.source(tensor), self.ledger.joined(tensor)) for tensor in parents]
-            sources = [(site, joined) for site, joined in known if site is not None]
-            if sources:
-                site, facts.joined = max(sources, key=lambda source: source[0].rank)
-                facts.follows = site.product
+            known = [entry for tensor in parents if (entry := self.ledger.find(tensor)) is not None]
+            if known:
+                source = max(known, key=lambda entry: entry.site.rank)
+                facts.follows, facts.joined = source.site.product, source.joined
         self._current = facts.layer
         self.called.add(facts.name)
 
-    def situate(self, site: Site, tensor: torch.Tensor, facts: ModuleFacts) -> Site:
-        """Say how far along the signal's way a tensor's new site lies, and to which layer it belongs."""
+    def situate(self, site: Site, origin: Entry | None, facts: ModuleFacts) -> Site:
+        """Say how far along the signal's way a tensor's new site lies, and to which layer it belongs.
+
+        Args:
+            site: the new one.
+            origin: what is known of the tensor, or of what it was made from.
+            facts: of the module or function that made it.
+        """
         self._order += 1
-        source = self.ledger.source(tensor)
+        source = None if origin is None else origin.site
         before = START if source is None else source.rank
         product, activated = facts.kind == "product", bool(site.activation)
         site.rank = Rank(before.activations + activated, before.products + product, self._order)
         if product:
             site.product, site.layer = facts.name, facts.layer
             site.fresh = site.tensor == "preactivation"
-        elif source is None:
+        elif origin is None or source is None:
             site.layer = self._current
         else:
             site.product, site.fresh = source.product, source.fresh and not activated
-            site.joined = self.ledger.joined(tensor)
+            site.joined = origin.joined
             site.layer = self.facts[site.product].layer if site.product else 0
         return site
 
@@ -169,8 +200,9 @@ class Book:
         site.choose_axes(tensor)
         if graph_task() != -1:
             return self._meet_again(site, tensor)
-        if self.selects(site.module):
-            key = (site.module, site.call, site.path, site.tensor, site.units_of(tensor), site.apart)
+        site.units = site.units_of(tensor)
+        if self.records(site):
+            key = (site.module, site.call, site.path, site.tensor, site.units, site.apart)
             self._compare(key)
             site = self.sites.setdefault(key, site)
             site.see(tensor, saturated)
@@ -197,6 +229,9 @@ class Book:
         """
         if not self.selects(facts.name):
             facts.reason = "not selected"
+            return
+        if self.options.tensors != "all" and facts.kind != "activation":
+            facts.reason = OTHER_TENSORS
             return
         facts.observed = facts.observed or bool(seen)
         if seen and all(seen):
@@ -254,19 +289,25 @@ class Book:
 
     def _await_gradient(self, site: Site, tensor: torch.Tensor) -> None:
         site.differentiable = tensor.requires_grad
-        if tensor.requires_grad:
+        if site.differentiable:
             self.differentiable = True
-            react = partial(self._gradient, site, Passes(), self._generation)
-            self._handles.append(tensor.register_hook(Hook(react, self.guards.heal)))  # type: ignore[no-untyped-call]
+            self._handles.append(tensor.register_hook(GradientHook(self, site)))  # type: ignore[no-untyped-call]
 
-    def _gradient(self, site: Site, passes: Passes, generation: int, gradient: torch.Tensor | None) -> None:
-        """React to the gradient of a tensor; under create_graph it is part of computing the loss."""
-        if generation != self._generation or gradient is None:
-            return
+    def see_gradient(self, site: Site, gradient: torch.Tensor, number: Callable[[], int]) -> None:
+        """Fold the gradient of a tensor into its site; under create_graph it is part of computing the loss.
+
+        Args:
+            site: of the tensor.
+            gradient: dLoss/dTensor.
+            number: tells which backward pass through the tensor this is.
+        """
         self.backward_seen = self.backward_seen or not torch.is_grad_enabled()
+        if outputs.is_plain(gradient) and unwatched():
+            self.lightly(site.module, site.see_gradient, gradient, number())
+            return
         with self.guard(site.module):
             why = outputs.obstacle(gradient)
             if why:
                 self.note(f"the gradient of {site.module or 'the model'} is {why}")
                 return
-            site.see_gradient(gradient, passes.number(graph_task()))
+            site.see_gradient(gradient, number())

@@ -21,8 +21,7 @@ from actdiag.capture.functions import (
     writes_in_place,
 )
 from actdiag.capture.hooks import graph_task
-from actdiag.capture.modules import TENSOR_OF
-from actdiag.capture.sites import ModuleFacts, Site
+from actdiag.capture.sites import TENSOR_OF, ModuleFacts, Site
 from actdiag.capture.window import Call, Window
 
 UNKNOWN = -2
@@ -83,7 +82,8 @@ class FunctionWatch:
     def _pass_on(self, facts: ModuleFacts, tensor: torch.Tensor) -> None:
         """Note that a tensor is what a module derived from a Linear or the like computes its output from."""
         site = Site(facts.name, facts.type, 0, 0, "", "preactivation", -1, self._book.options.batch_axis)
-        self._book.ledger.come_from(tensor, self._book.situate(site, tensor, facts))
+        origin = self._book.ledger.find(tensor)
+        self._book.ledger.come_from(tensor, self._book.situate(site, origin, facts))
 
     def _layer(
         self, call: Call, function: Function, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -105,8 +105,7 @@ class FunctionWatch:
         return layer
 
     def _facts(self, call: Call, short: str, product: Product | None) -> ModuleFacts:
-        name = f"{call.name}:{short}#{call.functions[short]}"
-        call.functions[short] += 1
+        name = f"{call.name}:{short}#{call.count(short)}"
         while name in self._book.modules:
             name += "'"
         kind, fans = ("activation", (0, 0)) if product is None else ("product", product.fans)
@@ -161,15 +160,15 @@ class FunctionWatch:
         book.conclude(facts, [""], [])
 
     def _site(self, call: Call, layer: Layer, tensor: torch.Tensor) -> Site:
-        facts, source = layer.facts, self._book.ledger.source(tensor)
+        facts, origin = layer.facts, self._book.ledger.find(tensor)
         site = Site(facts.name, facts.type, 0, call.number, "", TENSOR_OF[facts.kind])
         site.batch_axis, site.apart = self._book.options.batch_axis, call.apart
-        if source is not None:
-            site.unit_axis, site.batch_axis, site.single = source.unit_axis, source.batch_axis, source.single
+        if origin is not None:
+            site.descend(origin.site)
         if layer.product is not None:
             site.unit_axis = layer.product.unit_axis
         site.activation = layer.activation
-        return self._book.situate(site, tensor, facts)
+        return self._book.situate(site, origin, facts)
 
 
 def _version(args: tuple[Any, ...]) -> int:

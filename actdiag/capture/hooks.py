@@ -68,6 +68,10 @@ class Hook:
         return Inert, ()
 
 
-def graph_task() -> int:
-    """Return the number of the backward pass that is running, -1 outside one."""
-    return torch._C._current_graph_task_id()
+graph_task = torch._C._current_graph_task_id
+"""Return the number of the backward pass that is running, -1 outside one."""
+
+
+def unwatched() -> bool:
+    """Return whether no mode is on that would see the tool's own operations."""
+    return not (torch._C._len_torch_function_stack() or torch._C._len_torch_dispatch_stack())

@@ -45,19 +45,22 @@ class Ledger:
 
     def owner(self, tensor: torch.Tensor) -> Site | None:
         """Return the site of this very version of a tensor, None where it has none."""
-        entry = self._entry(tensor)
-        current = entry is not None and entry.own and entry.version == self._version(tensor)
-        return entry.site if entry is not None and current else None
+        entry = self.find(tensor)
+        return None if entry is None else self.owner_of(entry, tensor)
+
+    def owner_of(self, entry: Entry, tensor: torch.Tensor) -> Site | None:
+        """Return the same where the tensor's entry is at hand."""
+        return entry.site if entry.own and entry.version == self._version(tensor) else None
 
     def source(self, tensor: torch.Tensor) -> Site | None:
         """Return the nearest site on the way to a tensor: its own, or that of what it was made from."""
-        entry = self._entry(tensor)
+        entry = self.find(tensor)
         return None if entry is None else entry.site
 
-    def joined(self, tensor: torch.Tensor) -> bool:
-        """Return whether since the last product another signal came in."""
-        entry = self._entry(tensor)
-        return entry is not None and entry.joined
+    def find(self, tensor: torch.Tensor) -> Entry | None:
+        """Return what is known of a tensor."""
+        entry = self._entries.get(id(tensor))
+        return entry if entry is not None and entry.tensor() is tensor else None
 
     def claim(self, tensor: torch.Tensor, site: Site) -> None:
         """Give this version of a tensor to a site."""
@@ -67,7 +70,7 @@ class Ledger:
         """Note where a tensor without a site comes from: the parent furthest along the signal's way."""
         if self.owner(tensor) is not None:
             return
-        entries = [entry for parent in parents if (entry := self._entry(parent)) is not None]
+        entries = [entry for parent in parents if (entry := self.find(parent)) is not None]
         if entries:
             furthest = max(entries, key=lambda entry: entry.site.rank)
             several = len({entry.site.product for entry in entries} - {""}) > 1
@@ -100,10 +103,6 @@ class Ledger:
         """Forget everything."""
         self._entries.clear()
         self._writes.clear()
-
-    def _entry(self, tensor: torch.Tensor) -> Entry | None:
-        entry = self._entries.get(id(tensor))
-        return entry if entry is not None and entry.tensor() is tensor else None
 
     def _note(self, tensor: torch.Tensor, site: Site, own: bool, joined: bool) -> None:
         self._entries[id(tensor)] = Entry(weakref.ref(tensor), self._version(tensor), site, own, joined)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from typing import Any
 
 import torch
@@ -12,32 +11,23 @@ from torch import nn
 from actdiag.capture import outputs
 from actdiag.capture.activations import before_activation
 from actdiag.capture.book import Book
+from actdiag.capture.counts import Counts
 from actdiag.capture.hooks import graph_task
 from actdiag.capture.kinds import batch_axis_of, facts_of, is_unbatched, unit_axis_of
-from actdiag.capture.sites import ModuleFacts, Site
+from actdiag.capture.sites import TENSOR_OF, ModuleFacts, Site
 from actdiag.capture.window import Call, Window
 from actdiag.catalogue import recognise
 
-MOST_CALLS = 256
-MANY_CALLS = f"called more than {MOST_CALLS} times before backward: the later calls are added up in the last"
 FAST_PATH = "the Transformer's fast path, where it would be taken, is off while attached (about 1e-6 apart)"
 FUSED = (nn.TransformerEncoderLayer, nn.MultiheadAttention)
 """What leaves its own modules aside for one fused operation, where nobody watches."""
-TENSOR_OF = {"product": "preactivation", "activation": "activation"}
-"""Kind of module or function -> what its output is called."""
 
 
 class ModuleWatch:
     """Turns the start and the end of each module's call into sites."""
 
-    def __init__(self, book: Book, window: Window) -> None:
-        self._book, self._window = book, window
-        self._counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
-
-    def clear(self) -> None:
-        """Count calls anew."""
-        for counts in self._counts.values():
-            counts.clear()
+    def __init__(self, book: Book, window: Window, counts: Counts) -> None:
+        self._book, self._window, self._counts = book, window, counts
 
     def started(self, name: str, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """React to the start of a module's call."""
@@ -50,7 +40,7 @@ class ModuleWatch:
         call = Call(name, 0, _silences(module, facts.kind))
         call.in_graph, call.error = torch.is_grad_enabled(), sys.exc_info()[1]
         self._window.open(call)
-        call.number = min(self._counts[call.apart][name], MOST_CALLS - 1)
+        call.number = self._counts.number(call)
         with self._book.guard(name):
             given = outputs.arguments(args, kwargs)
             if not again:
@@ -95,19 +85,16 @@ class ModuleWatch:
         """Begin a forward pass, unless an earlier one still waits for its backward pass."""
         book = self._book
         if not torch.is_grad_enabled():
-            self._counts[True].clear()
+            self._counts.restart(apart=True)
         elif book.backward_seen or not book.differentiable:
-            self._counts[False].clear()
+            self._counts.restart(apart=False)
             book.backward_seen = book.differentiable = False
             book.passes += 1
         book.prune()
 
     def _given(self, name: str, module: nn.Module, call: Call, given: outputs.Found) -> None:
         """Count a call, and look at what the module is given."""
-        counts = self._counts[call.apart]
-        counts[name] += 1
-        if counts[name] == MOST_CALLS + 1:
-            self._book.note(f"{name or 'the model'}: {MANY_CALLS}")
+        self._counts.add(call)
         for _, tensor in given.tensors:
             self._book.notice(tensor)
         if name == "":
@@ -151,7 +138,8 @@ class ModuleWatch:
         self, module: nn.Module, facts: ModuleFacts, call: Call, path: str, tensor: torch.Tensor, first: bool
     ) -> Site:
         """Return a site for a module's output; the first tensor of several is the output proper."""
-        source = self._book.ledger.source(tensor)
+        origin = self._book.ledger.find(tensor)
+        source = None if origin is None else origin.site
         kind = TENSOR_OF.get(facts.kind, "output") if first else "output"
         site = Site(facts.name, facts.type, 0, call.number, path, kind, unit_axis_of(module, source))
         inherited = self._book.options.batch_axis if source is None else source.batch_axis
@@ -159,7 +147,7 @@ class ModuleWatch:
         site.apart = call.apart
         site.single = is_unbatched(module, tensor) or (source is not None and source.single)
         site.activation = (recognise(module) or "") if kind == "activation" else ""
-        return self._book.situate(site, tensor, facts)
+        return self._book.situate(site, origin, facts)
 
 
 def _silences(module: nn.Module, kind: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from actdiag.errors import UsageError, unknown_name
 
 KEEP = ("auto", "all")
+TENSORS = ("all", "activations")
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Options:
         passive: change no path: leave compiled models compiled, and functions unseen.
         keep: auto or all: for which steps histograms and unit arrays are kept.
         scaler: a `torch.amp.GradScaler`, whose scale is divided out of the gradients.
+        tensors: all, or activations: those alone, their gradients, and the sizes of weights.
 
     Raises:
         UsageError: an option out of its range.
@@ -34,6 +36,7 @@ class Options:
     passive: bool = False
     keep: str = "auto"
     scaler: Any = None
+    tensors: str = "all"
 
     def __post_init__(self) -> None:
         if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
@@ -42,6 +45,8 @@ class Options:
             raise UsageError(f"batch_axis is the number of an axis, as 0 or 1, got {self.batch_axis!r}")
         if self.keep not in KEEP:
             raise unknown_name("keep", str(self.keep), KEEP)
+        if self.tensors not in TENSORS:
+            raise unknown_name("tensors", str(self.tensors), TENSORS)
         if self.scaler is not None and not callable(getattr(self.scaler, "get_scale", None)):
             raise UsageError(f"scaler is a torch.amp.GradScaler, got {type(self.scaler).__name__}")
 

@@ -122,6 +122,23 @@ def where(path: str) -> str:
 
 def obstacle(tensor: torch.Tensor) -> str:
     """Return why a tensor has no statistics, "" where it can be measured."""
+    return "" if is_plain(tensor) else _obstacle(tensor)
+
+
+def is_plain(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor is one of the many that nothing is in the way of: on the CPU, dense, real."""
+    return (
+        type(tensor) is torch.Tensor
+        and tensor.dtype in MEASURABLE
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and not tensor.is_nested
+        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+        and torch._C._get_tracing_state() is None
+    )
+
+
+def _obstacle(tensor: torch.Tensor) -> str:
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         return "inside a torch.func transform (vmap, grad, jvp)"
     if tensor.is_nested:

@@ -52,7 +52,7 @@ class Recorder:
         self._modules = dict(nn.Module.named_modules(model))
         self._options.check_select(self._modules)
         self._facts = {name: facts_of(name, module) for name, module in self._modules.items()}
-        self._watcher = Watcher(self._facts, self._options)
+        self._watcher = Watcher(self._modules, self._facts, self._options)
         self._book = self._watcher.book
         self._history = History(self._options.keep == "all", judge)
         self._scale = scaling.LossScale(self._options.scaler)

@@ -22,9 +22,11 @@ class Rank(NamedTuple):
 
 START = Rank(0, 0, 0)
 UNCALLED = "not called"
+TENSOR_OF = {"product": "preactivation", "activation": "activation"}
+"""Kind of module or function -> what its output is called."""
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Site:
     """One tensor of one call of one module or function, and its gradient, added up within a step.
 
@@ -44,6 +46,7 @@ class Site:
         joined: since that product another signal came in, as in a residual sum.
         activation: its name, where the tensor is an activation's output.
         rank: how far along the signal's way it lies.
+        units: of the tensor, 0 before one was met.
         forward: state of the tensor.
         backward: pass number, from 1, -> state of dLoss/dTensor.
         last: state of the latest tensor alone, by which a recomputed one is known again.
@@ -66,15 +69,22 @@ class Site:
     joined: bool = False
     activation: str = ""
     rank: Rank = START
+    units: int = 0
     forward: TensorState | None = None
     backward: dict[int, TensorState] = field(default_factory=dict)
     last: TensorState | None = None
     differentiable: bool = False
     graph: bool | None = None
 
+    def descend(self, source: Site) -> None:
+        """Take over the axes of the site that the tensor comes from."""
+        self.unit_axis, self.batch_axis, self.single = source.unit_axis, source.batch_axis, source.single
+
     def choose_axes(self, tensor: torch.Tensor) -> None:
         """Choose axes that this tensor has: a sample axis apart from the unit axis."""
         dimensions = tensor.dim() + self.single
+        if dimensions > 1 and (self.unit_axis, self.batch_axis) == (-1, 0):
+            return
         if not -dimensions <= self.unit_axis < dimensions:
             self.unit_axis = -1
         if not -dimensions <= self.batch_axis < dimensions or self._one_axis(dimensions):
@@ -88,7 +98,7 @@ class Site:
 
     def is_whole(self, tensor: torch.Tensor) -> bool:
         """Return whether a tensor has as many units as this site's: it is no part of it."""
-        return self.fits(tensor) and self.last is not None and self.units_of(tensor) == self.last.units
+        return self.fits(tensor) and self.units == self.units_of(tensor)
 
     def _one_axis(self, dimensions: int) -> bool:
         return dimensions > 1 and self.unit_axis % dimensions == self.batch_axis % dimensions
@@ -115,8 +125,8 @@ class Site:
         self.backward[number] = seen if before is None else merge(before, seen)
 
     def _values(self, tensor: torch.Tensor) -> torch.Tensor:
-        values = local(tensor.detach())
-        return values.unsqueeze(0) if self.single else values
+        values = tensor if type(tensor) is torch.Tensor else local(tensor.detach())
+        return values.detach().unsqueeze(0) if self.single else values
 
     def is_again(self, state: TensorState) -> bool:
         """Return whether a recomputed tensor's state is that of the latest tensor."""

@@ -10,6 +10,8 @@ from torch import nn
 
 from actdiag.capture.book import Book
 from actdiag.capture.calls import FunctionWatch
+from actdiag.capture.counts import Counts
+from actdiag.capture.leaves import LeafWatch
 from actdiag.capture.modules import ModuleWatch
 from actdiag.capture.options import Options
 from actdiag.capture.sites import ModuleFacts, Site
@@ -30,18 +32,22 @@ class Watcher:
         idle: nothing is recorded in this step.
     """
 
-    def __init__(self, facts: dict[str, ModuleFacts], options: Options) -> None:
+    def __init__(
+        self, modules: Mapping[str, nn.Module], facts: dict[str, ModuleFacts], options: Options
+    ) -> None:
         self.book = Book(facts, options)
         self.idle = False
         self._window = Window(None if options.passive else self.function, {})
         self._at_end: dict[str, Callable[[], None]] = {}
-        self._modules = ModuleWatch(self.book, self._window)
+        self._counts = Counts(self.book)
+        self._leaves = LeafWatch(self.book, self._window, self._counts, modules)
+        self._modules = ModuleWatch(self.book, self._window, self._counts)
         self._functions = FunctionWatch(self.book, self._window)
 
     def take(self) -> tuple[list[Site], set[str]]:
         """End a step: return its sites and the products called in it."""
         with self.book.lock:
-            self._modules.clear()
+            self._counts.clear()
             return self.book.take()
 
     def close(self, removals: Mapping[str, Callable[[], None]]) -> None:
@@ -65,7 +71,7 @@ class Watcher:
         """React to the start of a module's call."""
         if torch._C._get_tracing_state() is not None:
             self.book.note(TRACED)
-        elif not self.idle:
+        elif not self.idle and not self._leaves.started(name, module, args, kwargs):
             self._modules.started(name, module, args, kwargs)
 
     def ended(
@@ -74,7 +80,14 @@ class Watcher:
         """React to the end of a module's call."""
         call = self._window.end(name)
         self._at_end.pop(name, _nothing)()
-        if call is not None and not self.idle:
+        if call is None:
+            return
+        try:
+            ordinary = call.hushed and not self.idle and self._leaves.ended(call, module, args, output)
+        finally:
+            if call.hushed:
+                self._window.resume()
+        if not (ordinary or self.idle):
             self._modules.ended(call, module, args, kwargs, output)
 
     def function(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

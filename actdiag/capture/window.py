@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -14,7 +13,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from actdiag.capture.hooks import graph_task
+from actdiag.capture.hooks import graph_task, unwatched
 
 _CALL = nn.Module._call_impl.__code__
 
@@ -28,7 +27,7 @@ def _running(frame: FrameType | None) -> int:
     return count
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class Call:
     """One call of a module that is under way.
 
@@ -37,21 +36,30 @@ class Call:
         number: which call of the module within the forward pass.
         silent: which functions inside are its own: "all" in a Linear or a ReLU, "products" in what is
             derived from a Linear.
-        functions: how often each function was called in it so far.
         in_graph: gradients were on when it began.
         apart: gradients were off when the outermost call began: validation, a target, no part of a step.
         error: the exception that was being handled when it began.
         saturated: count taken on an activation's input.
+        hushed: the function mode is off while it lasts.
+        functions: how often each function was called in it so far.
     """
 
     name: str
     number: int
     silent: str = ""
-    functions: Counter[str] = field(default_factory=Counter)
     in_graph: bool = False
     apart: bool = False
     error: BaseException | None = None
     saturated: torch.Tensor | None = None
+    hushed: bool = False
+    functions: dict[str, int] | None = None
+
+    def count(self, function: str) -> int:
+        """Count a function that is called in it; return how often it was before."""
+        self.functions = self.functions or {}
+        before = self.functions.get(function, 0)
+        self.functions[function] = before + 1
+        return before
 
 
 class FunctionMode(TorchFunctionMode):
@@ -95,6 +103,24 @@ class Window(threading.local):
         self.calls.append(call)
         self.watch_functions()
 
+    def hush(self, call: Call) -> bool:
+        """Begin a call inside another one and take the function mode off meanwhile.
+
+        Returns:
+            Whether this was done: not where it is the first, nor where other modes are on.
+        """
+        if not self.calls:
+            return False
+        mode = self._mode
+        if mode is not None and torch._C._len_torch_function_stack() == 1 and self._is_on():
+            torch._C._pop_torch_function_stack()
+        if not unwatched():
+            self.watch_functions()
+            return False
+        call.hushed, call.apart, call.in_graph = True, self.calls[0].apart, torch.is_grad_enabled()
+        self.calls.append(call)
+        return True
+
     def watch_functions(self) -> None:
         """Put the function mode on the stack, where it is not there yet."""
         if self._mode is not None and not self._is_on():
@@ -106,14 +132,23 @@ class Window(threading.local):
         Inside backward the mode stays on, for what activation checkpointing computes again outside any
         module; autograd gives each of its nodes the stack of modes that was there when backward began.
         """
-        places = [place for place, call in enumerate(self.calls) if call.name == name]
-        if not places:
-            return None
-        call = self.calls[places[-1]]
-        del self.calls[places[-1] :]
+        if self.calls and self.calls[-1].name == name:
+            call = self.calls.pop()
+        else:
+            places = [place for place, call in enumerate(self.calls) if call.name == name]
+            if not places:
+                return None
+            call = self.calls[places[-1]]
+            del self.calls[places[-1] :]
+            self.resume()
         if not self.calls and graph_task() == -1:
             self._leave()
         return call
+
+    def resume(self) -> None:
+        """Put the function mode back where a hushed call ended, or was left open."""
+        if self.calls and not self.calls[-1].hushed:
+            self.watch_functions()
 
     def close(self) -> None:
         """End every call of this thread."""
@@ -151,5 +186,7 @@ class Window(threading.local):
             torch._C._push_on_torch_function_stack(mode)
 
     def _is_on(self) -> bool:
+        if torch._C._len_torch_function_stack() == 1:
+            return torch._C._get_function_stack_at(0) is self._mode
         stack = range(torch._C._len_torch_function_stack())
         return any(torch._C._get_function_stack_at(place) is self._mode for place in stack)
