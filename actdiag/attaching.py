@@ -22,6 +22,7 @@ def attach(
     passive: bool = False,
     keep: str = "auto",
     scaler: Any = None,
+    tensors: str = "all",
 ) -> Recorder:
     """Attach to a model and record every layer's tensors and their gradients, step by step.
 
@@ -31,7 +32,8 @@ def attach(
     Args:
         model: any module; also a submodule, or the wrapper of a compiled or distributed model.
         run: name of the run in the recording.
-        every: record steps 0, every, 2 every, ...; the hooks rest in between.
+        every: record steps 0, every, 2 every, ...; in between the hooks rest, and `step()` reads of the weights
+            and their gradients the rms and the counts of NaN and Inf.
         select: patterns of module names, as "encoder.*"; None is all.
         batch_axis: axis of the samples, where a module's type does not tell.
         passive: change no path: compiled models stay compiled and Transformer layers fast, and what that
@@ -39,6 +41,9 @@ def attach(
         keep: "auto" keeps histograms and unit arrays for the first step, the last and those with a new
             finding; "all" keeps every step's. Rows are kept for every recorded step.
         scaler: a `torch.amp.GradScaler`, whose scale is divided out of the gradients.
+        tensors: "all" records every output and its gradient, and the weights in full; "activations" the
+            outputs of known activations, their gradients, and of weights the rms and the counts of NaN and
+            Inf, for about half the cost.
 
     Returns:
         A recorder to use in a `with` block or to `detach()`. Call its `step()` after each `backward()`; what
@@ -58,7 +63,13 @@ def attach(
     if not isinstance(model, nn.Module):
         raise UsageError(f"attach takes a torch.nn.Module, got {type(model).__name__}")
     options = Options.of(
-        select, every=every, batch_axis=batch_axis, passive=passive, keep=keep, scaler=scaler
+        select,
+        every=every,
+        batch_axis=batch_axis,
+        passive=passive,
+        keep=keep,
+        scaler=scaler,
+        tensors=tensors,
     )
     return Recorder(model, run, options, _codes_found)
 

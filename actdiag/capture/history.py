@@ -8,34 +8,66 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from actdiag import schema
 from actdiag.capture.guard import from_signal
-from actdiag.capture.records import NUMBERS, Place, Record
-from actdiag.recording import Arrays, Recording
+from actdiag.capture.records import NUMBERS, Arrays, Floats, Place
+from actdiag.recording import Arrays as RowArrays
+from actdiag.recording import Recording
 
 Judge = Callable[[Recording], frozenset[str]]
 DECADES = 1.5
 """A tensor that grew or shrank by this much is looked at again."""
+MOST_BETWEEN = 512
+"""Steps between recorded ones of which the weights' sizes are kept."""
+_NONFINITE = [NUMBERS.index("nan_count"), NUMBERS.index("inf_count")]
 _LOOKED_AT = ("zero_fraction", "saturated_fraction")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One recorded step.
+    """One recorded step, or what was seen of the weights between two of them.
 
     Attributes:
         number: of the step.
         places: what each row is about.
         numbers: (rows, len(NUMBERS)) float64.
-        records: the rows with their arrays; empty once those were let go.
+        arrays: of the first rows; None once they were let go, and where there never were any.
     """
 
     number: int
     places: tuple[Place, ...]
-    numbers: NDArray[np.float64]
-    records: tuple[Record, ...] = ()
+    numbers: Floats
+    arrays: Arrays | None = None
+
+
+@dataclass
+class Between:
+    """The weights' sizes in steps between recorded ones: of all, and evenly thinned where they get many.
+
+    Attributes:
+        steps: those kept.
+        stride: every so many steps are kept.
+    """
+
+    steps: list[Step] = field(default_factory=list)
+    stride: int = 1
+    _broken: int = -1
+
+    def add(self, step: Step) -> None:
+        """Keep a step if its turn has come, or if it is the first with something non-finite."""
+        if self._broken < 0 and (step.numbers[:, _NONFINITE] > 0).any():
+            self._broken = step.number
+        if self.steps and self.steps[-1].places == step.places:
+            step = replace(step, places=self.steps[-1].places)
+        if self._keeps(step):
+            self.steps.append(step)
+        if len(self.steps) > MOST_BETWEEN:
+            self.stride *= 2
+            self.steps = [step for step in self.steps if self._keeps(step)]
+
+    def _keeps(self, step: Step) -> bool:
+        return step.number % self.stride == 0 or step.number == self._broken
 
 
 @dataclass
@@ -49,39 +81,56 @@ class History:
     Attributes:
         keep_all: keep the arrays of every step.
         judge: recording of one step -> codes of what is found there; None: nothing is ever new.
-        steps: the steps.
+        recorded: the recorded steps.
+        between: the weights' sizes in the steps between.
     """
 
     keep_all: bool = False
     judge: Judge | None = None
-    steps: list[Step] = field(default_factory=list)
+    recorded: list[Step] = field(default_factory=list)
+    between: Between = field(default_factory=Between)
     _seen: set[tuple[Place, Any]] = field(default_factory=set)
+    _looks: Floats | None = None
     _codes: frozenset[str] | None = None
     _pinned: bool = True
 
-    def add(self, number: int, records: Sequence[Record], single: Callable[[Step], Recording]) -> None:
-        """Add a step.
+    @property
+    def steps(self) -> list[Step]:
+        """Return all steps, in order."""
+        return sorted([*self.recorded, *self.between.steps], key=lambda step: step.number)
+
+    def add(self, step: Step, single: Callable[[Step], Recording]) -> None:
+        """Add a recorded step.
 
         Args:
-            number: of the step.
-            records: its rows.
+            step: with its arrays.
             single: makes a recording of one step, for the judge.
         """
-        places = tuple(record.place for record in records)
-        if self.steps and self.steps[-1].places == places:
-            places = self.steps[-1].places
-        numbers = np.stack([r.numbers for r in records]) if records else np.empty((0, len(NUMBERS)))
-        step = Step(number, places, numbers, tuple(records))
-        fresh = set(zip(places, _looks(numbers), strict=True)) - self._seen
-        self._seen |= fresh
-        pinned = not self.steps or (bool(fresh) and self._is_new(step, single))
+        if self.recorded and self.recorded[-1].places == step.places:
+            step = replace(step, places=self.recorded[-1].places)
+        fresh = self._looks_new(step)
+        pinned = not self.recorded or (fresh and self._is_new(step, single))
         self._let_go_of_last()
         self._pinned = pinned
-        self.steps.append(step)
+        self.recorded.append(step)
+
+    def _looks_new(self, step: Step) -> bool:
+        """Return whether some row looks as it never did before."""
+        looks = _looks(step.numbers)
+        before, self._looks = self._looks, looks
+        rows: Sequence[int] = range(len(looks))
+        if before is not None and self.recorded[-1].places is step.places:
+            rows = np.flatnonzero((looks != before).any(axis=1)).tolist()
+        fresh = {(step.places[row], tuple(looks[row].tolist())) for row in rows} - self._seen
+        self._seen |= fresh
+        return bool(fresh)
 
     def _let_go_of_last(self) -> None:
-        if self.steps and not (self._pinned or self.keep_all):
-            self.steps[-1] = replace(self.steps[-1], records=())
+        """Drop the arrays of the last step, or pack them where they are kept."""
+        if self.recorded:
+            last = self.recorded[-1]
+            kept = last.arrays.compact() if last.arrays and (self._pinned or self.keep_all) else None
+            self.recorded[-1] = replace(last, arrays=kept)
 
     def _is_new(self, step: Step, single: Callable[[Step], Recording]) -> bool:
         """Return whether the judge finds something it did not find before; a judge that fails says yes."""
@@ -89,7 +138,7 @@ class History:
             return False
         try:
             if self._codes is None:
-                self._codes = self.judge(single(self.steps[0]))
+                self._codes = self.judge(single(self.recorded[0]))
             codes = self.judge(single(step))
         except Exception as error:
             if from_signal(error):
@@ -100,8 +149,8 @@ class History:
         return new
 
 
-def _looks(numbers: NDArray[np.float64]) -> list[tuple[float, ...]]:
-    """Return, of each row, what must change for it to look different."""
+def _looks(numbers: Floats) -> Floats:
+    """Return, of each row, what must change for it to look different: (rows, several)."""
     value = {name: numbers[:, place] for place, name in enumerate(NUMBERS)}
     columns = [
         value["nan_count"] > 0,
@@ -110,16 +159,16 @@ def _looks(numbers: NDArray[np.float64]) -> list[tuple[float, ...]]:
         *(_quarters(value[name]) for name in _LOOKED_AT),
         _quarters(value["dead_units"] / np.maximum(value["units"], 1.0)),
     ]
-    return list(map(tuple, np.column_stack(columns).astype(np.float64).tolist()))
+    return np.column_stack(columns).astype(np.float64)
 
 
-def _decades(sizes: NDArray[np.float64]) -> NDArray[np.float64]:
+def _decades(sizes: Floats) -> Floats:
     """Return sizes in steps of 1.5 decades; -inf for zero, inf where there is none."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.nan_to_num(np.floor(np.log10(sizes) / DECADES), nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
 
-def _quarters(shares: NDArray[np.float64]) -> NDArray[np.float64]:
+def _quarters(shares: Floats) -> Floats:
     return np.nan_to_num(np.floor(4.0 * shares), nan=-1.0)
 
 
@@ -136,18 +185,21 @@ def rows_of(steps: Sequence[Step], constant: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: columns[name] for name in schema.ROWS}).astype(schema.ROWS)
 
 
-def arrays_of(steps: Sequence[Step]) -> tuple[Arrays, Arrays, Arrays]:
+def arrays_of(steps: Sequence[Step]) -> tuple[RowArrays, RowArrays, RowArrays]:
     """Return the histograms, linear histograms and unit arrays by row, where they were kept."""
     kept = list(_numbered(steps))
+    linear = {index: arrays.linear(row) for index, arrays, row in kept}
     return (
-        {index: record.log for index, record in kept},
-        {index: record.linear for index, record in kept if record.linear is not None},
-        {index: record.units for index, record in kept},
+        {index: arrays.log(row) for index, arrays, row in kept},
+        {index: counts for index, counts in linear.items() if counts is not None},
+        {index: arrays.units(row) for index, arrays, row in kept},
     )
 
 
-def _numbered(steps: Sequence[Step]) -> Iterator[tuple[int, Record]]:
+def _numbered(steps: Sequence[Step]) -> Iterator[tuple[int, Arrays, int]]:
+    """Yield (row of the recording, arrays of its step, row in these)."""
     first = 0
     for step in steps:
-        yield from enumerate(step.records, start=first)
+        if step.arrays is not None:
+            yield from ((first + row, step.arrays, row) for row in range(len(step.arrays)))
         first += len(step.places)

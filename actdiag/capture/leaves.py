@@ -48,9 +48,7 @@ class LeafWatch:
     backward) is refused, and left to `ModuleWatch`, which sees the same in it, the long way.
     """
 
-    def __init__(
-        self, book: Book, window: Window, counts: Counts, modules: Mapping[str, nn.Module]
-    ) -> None:
+    def __init__(self, book: Book, window: Window, counts: Counts, modules: Mapping[str, nn.Module]) -> None:
         self._book, self._window, self._counts = book, window, counts
         self._leaves = {
             name: Leaf(type(module), book.facts[name])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -16,15 +16,15 @@ from torch.utils.hooks import RemovableHandle
 from actdiag import __version__, schema
 from actdiag.capture import scaling, stance, unseen
 from actdiag.capture.census import census
-from actdiag.capture.guard import from_signal
 from actdiag.capture.history import History, Judge, Step, arrays_of, rows_of
 from actdiag.capture.hooks import Hook
 from actdiag.capture.kinds import facts_of
 from actdiag.capture.options import Options
-from actdiag.capture.parameters import Gradients, gradient_of, is_sharded, observe_weight, weights_of
-from actdiag.capture.records import Place, Record, records_of
+from actdiag.capture.parameters import Gradients, is_sharded
+from actdiag.capture.records import Rows, measure, records_of
 from actdiag.capture.sites import Site
 from actdiag.capture.watcher import Watcher
+from actdiag.capture.weighing import WeightWatch
 from actdiag.recording import Recording, frame
 
 SHARDED = "parameters are spread over ranks: their rows are those of this rank's own shard"
@@ -32,6 +32,7 @@ NO_BACKWARD = "no gradient was seen in a step: step() belongs after backward()"
 NO_GRADIENTS = (
     "no parameter holds a gradient at step(): it belongs before zero_grad(), and autograd.grad leaves none"
 )
+THINNED = "between recorded steps the sizes of weights are kept for every {}th step"
 FUNCTIONS_HIDDEN = "passive: functions such as F.relu are not seen"
 
 
@@ -58,6 +59,7 @@ class Recorder:
         self._scale = scaling.LossScale(self._options.scaler)
         self._graded: set[tuple[str, str]] = set()
         self._gradients = Gradients(self._modules)
+        self._weights = WeightWatch(self._modules, self._book)
         self._attached = True
         self._step = 0
         self._handles: list[RemovableHandle] = []
@@ -101,7 +103,7 @@ class Recorder:
             close: end the open step first, where `step()` was not called.
         """
         try:
-            if close and self._book.sites and (self._book.open or not self._history.steps):
+            if close and self._book.sites and (self._book.open or not self._history.recorded):
                 if self._step == 0 and self._book.passes > 1:
                     self._book.note(
                         f"step() was never called: {self._book.passes} forward passes are one step"
@@ -125,26 +127,43 @@ class Recorder:
         the last call are one step.
         """
         sites, called = self._watcher.take()
-        if not self._watcher.idle:
-            self._close_step(sites, called)
+        try:
+            with self._book.guard(f"step {self._step}"):
+                if self._watcher.idle:
+                    self._close_between()
+                else:
+                    self._close_step(sites, called)
+        except BaseException:
+            self._book.guards.heal()
+            raise
         self._eager = self._eager or (self._attached and not self._options.passive and stance.hold())
         self._step += 1
         self._watcher.idle = not self._attached or self._step % self._options.every != 0
 
-    def _close_step(self, sites: Sequence[Site], called: Container[str]) -> None:
-        try:
-            with self._book.guard(f"step {self._step}"):
-                fresh = self._gradients.fresh()
-                self._note_missing(sites, bool(fresh))
-                self._graded |= fresh
-                scale = self._scale.of_tensors()
-                records = [record for site in sites for record in self._records_of(site, scale)]
-                records += self._weight_records(called, {name for name, _ in fresh})
-                if records:
-                    self._history.add(self._step, records, lambda step: self._record([step]))
-        except BaseException:
-            self._book.guards.heal()
-            raise
+    def _close_step(self, sites: Sequence[Site], called: set[str]) -> None:
+        """Turn a recorded step's states into rows."""
+        fresh = self._gradients.fresh()
+        self._note_missing(sites, bool(fresh))
+        self._graded |= fresh
+        self._weights.choose(called, {name for name, _ in fresh})
+        scale, of_weights = self._scale.of_tensors(), self._scale.of_parameters()
+        records = [record for site in sites if self._book.records(site) for record in records_of(site, scale)]
+        small: tuple[Rows, ...] = ()
+        if self._options.tensors == "all":
+            records += self._weights.records(of_weights)
+        else:
+            small = (self._weights.sizes(of_weights),)
+        places, numbers, arrays = measure(records, self._book.failed)
+        rows = Rows.together([Rows(places, numbers), *small])
+        if rows.places:
+            step = Step(self._step, rows.places, rows.numbers, arrays)
+            self._history.add(step, lambda step: self._record([step]))
+
+    def _close_between(self) -> None:
+        """Keep the sizes of the weights in a step that is not recorded."""
+        rows = self._weights.sizes(self._scale.of_parameters()) if self._attached else Rows.none()
+        if rows.places:
+            self._history.between.add(Step(self._step, rows.places, rows.numbers))
 
     def recording(
         self,
@@ -201,6 +220,8 @@ class Recorder:
             own.append(stance.PERHAPS_EAGER)
         if is_sharded(self._model):
             own.append(SHARDED)
+        if self._history.between.stride > 1:
+            own.append(THINNED.format(self._history.between.stride))
         return [*own, *self._scale.notes(), *self._book.notes]
 
     def _hook(self) -> None:
@@ -216,24 +237,6 @@ class Recorder:
                 Hook(after, heal), with_kwargs=True, always_call=True
             )
 
-    def _weight_records(self, called: Container[str], graded: Container[str]) -> Iterator[Record]:
-        """Yield the rows of the weights in use and of their gradients.
-
-        Args:
-            called: modules and functions that were called in this step.
-            graded: modules of which a parameter got a gradient in it.
-        """
-        scale = self._scale.of_parameters()
-        for name, parameter, label in self._weights(called, graded):
-            facts = self._facts[name]
-            place = Place(self._layer(name), label, facts.type, 0, "", "weight", 0, 0)
-            try:
-                yield from _records_of_weight(place, parameter, scale)
-            except Exception as error:
-                if from_signal(error):
-                    raise
-                self._book.failed(name, error)
-
     def _note_missing(self, sites: Sequence[Site], graded: bool) -> None:
         """Tell where gradients were to be expected and none is there: `step()` may be in the wrong place."""
         if graded or not any(site.graph for site in sites):
@@ -242,47 +245,6 @@ class Recorder:
             self._book.note(NO_BACKWARD)
         elif any(facts.trainable for facts in self._facts.values()):
             self._book.note(NO_GRADIENTS)
-
-    def _records_of(self, site: Site, scale: float) -> list[Record]:
-        """Return the records of a site; one that cannot be read takes no other with it."""
-        try:
-            return list(records_of(site, scale))
-        except Exception as error:
-            if from_signal(error):
-                raise
-            self._book.failed(site.module, error)
-            return []
-
-    def _layer(self, name: str) -> int:
-        """Return a product's layer; one whose weight another uses has the number of the module it lies in."""
-        while not self._facts[name].layer and name:
-            name = name.rpartition(".")[0]
-        return self._facts[name].layer
-
-    def _weights(
-        self, called: Container[str], graded: Container[str]
-    ) -> Iterator[tuple[str, nn.Parameter, str]]:
-        """Yield (module or function, weight, name of its rows) of each product in use."""
-        for name, module in self._modules.items():
-            if self._facts[name].kind == "product" and self._options.selects(name):
-                used = name in called or (self._facts[name].calls == 0 and name in graded)
-                for label, parameter in weights_of(name, module) if used else ():
-                    yield name, parameter, label
-        for name, parameter in self._book.weights.items():
-            if name in called and self._options.selects(name):
-                yield name, parameter, name
-
-
-def _records_of_weight(place: Place, parameter: nn.Parameter, scale: float) -> Iterator[Record]:
-    """Yield the rows of a weight and of its gradient, where they can be measured."""
-    if unseen.without_values(parameter):
-        return
-    weight = Record.of(place, observe_weight(parameter))
-    yield weight
-    gradient = gradient_of(parameter)
-    if gradient is not None:
-        place = place._replace(tensor="weight_grad", backward=1)
-        yield Record.of(place, observe_weight(gradient), scale=scale).beside(weight)
 
 
 def _measured(run: str) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""From states to the numbers of a row: the only place where they leave their device."""
+"""From states to the rows of a step: the only place where numbers leave their device."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,13 @@ from numpy.typing import NDArray
 from actdiag import schema
 from actdiag.activations import activation
 from actdiag.bins import LOG_BINS
+from actdiag.capture.guard import from_signal
 from actdiag.capture.sites import Site
-from actdiag.statistics import TensorState, describe
+from actdiag.statistics import Table, TensorState, describe
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Failed = Callable[[str, Exception], None]
 
 IN_UNITS_OF_THE_TENSOR = ("mean", "std", "std_across", "rms", "min", "max", "p01", "p50", "p99")
 """The statistics that a factor on the tensor multiplies."""
@@ -36,73 +42,147 @@ class Place(NamedTuple):
     unit_axis: int
 
 
-@dataclass(frozen=True)
-class Record:
-    """One row to be, and its arrays.
+class Record(NamedTuple):
+    """One row to be.
 
     Attributes:
         place: what it is about.
-        numbers: (len(NUMBERS),) float64; counts below 2^53 are exact.
-        log: (4096,) log-linear histogram.
-        units: (6, units), see `recording.UNIT_FIELDS`.
-        linear: (128,) linear histogram, None where the activation is not bounded.
+        state: of the tensor.
+        dies: see `statistics.describe`.
+        scale: the tensor is this many times what it stands for, as under loss scaling.
     """
 
     place: Place
-    numbers: NDArray[np.float64]
-    log: NDArray[np.int64]
-    units: NDArray[np.float64]
-    linear: NDArray[np.int64] | None = None
+    state: TensorState
+    dies: bool = False
+    scale: float = 1.0
+
+
+class Rows(NamedTuple):
+    """Rows without arrays: what each is about, and (rows, len(NUMBERS)) numbers."""
+
+    places: tuple[Place, ...]
+    numbers: Floats
 
     @classmethod
-    def of(cls, place: Place, state: TensorState, dies: bool = False, scale: float = 1.0) -> Record:
-        """Return the record of a state; this copies it from its device.
+    def none(cls) -> Rows:
+        """Return no rows."""
+        return cls((), np.empty((0, len(NUMBERS))))
 
-        Args:
-            place: what it is about; its unit_axis is taken from the state.
-            state: of the tensor.
-            dies: see `statistics.describe`.
-            scale: the tensor is this many times what it stands for, as under loss scaling.
-        """
-        summary = describe(state, dies)
-        values: dict[str, Any] = {"grad_to_weight": np.nan, **summary.numbers}
-        numbers = np.array([values[name] for name in NUMBERS], dtype=np.float64)
-        log, units = state.log.cpu().numpy(), summary.units
-        if scale != 1.0:
-            numbers = np.where(_SCALED, numbers / scale, numbers)
-            units = np.vstack([units[:1], units[1:] / scale])  # the first row counts values
-            log = _shifted(log, scale)
-        linear = None if state.linear is None else state.linear.cpu().numpy()
-        return cls(place._replace(unit_axis=state.unit_axis), numbers, log, units, linear)
-
-    def beside(self, weight: Record) -> Record:
-        """Return this gradient's record with its rms over the weight's."""
-        numbers = self.numbers.copy()
-        with np.errstate(divide="ignore", invalid="ignore"):
-            numbers[_GRAD_TO_WEIGHT] = np.divide(numbers[_RMS], weight.numbers[_RMS])
-        return Record(self.place, numbers, self.log, self.units, self.linear)
+    @classmethod
+    def together(cls, parts: Sequence[Rows]) -> Rows:
+        """Return the rows of all parts."""
+        if len(parts) == 1:
+            return parts[0]
+        places = tuple(place for part in parts for place in part.places)
+        return cls(places, np.concatenate([part.numbers for part in parts]))
 
 
-def records_of(site: Site, scale: float) -> Iterator[Record]:
-    """Yield the record of a site's tensor and of its gradient in each backward pass."""
-    dies = bool(site.activation) and activation(site.activation).dies
-    place = Place(site.layer, site.module, site.module_type, site.call, site.path, site.tensor, 0, -1)
+@dataclass(frozen=True)
+class Arrays:
+    """The histograms and unit arrays of a step's rows."""
+
+    table: Table
+    scales: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.scales)
+
+    def log(self, row: int) -> Counts:
+        """Return the log-linear histogram, (4096,)."""
+        log = self.table.log(row)
+        return log if self.scales[row] == 1.0 else _shifted(log, self.scales[row])
+
+    def linear(self, row: int) -> Counts | None:
+        """Return the linear histogram, (128,), None where the activation is not bounded."""
+        return self.table.linear(row)
+
+    def units(self, row: int) -> Floats:
+        """Return the unit array, (6, units), see `recording.UNIT_FIELDS`."""
+        units = self.table.units(row)
+        if self.scales[row] == 1.0:
+            return units
+        return np.vstack([units[:1], units[1:] / self.scales[row]])  # the first row counts values
+
+    def compact(self) -> Arrays:
+        """Return the same in little room, for keeping long."""
+        return replace(self, table=self.table.compact())
+
+
+def measure(records: Sequence[Record], failed: Failed) -> tuple[tuple[Place, ...], Floats, Arrays]:
+    """Return the places of the records that could be described, their numbers and their arrays.
+
+    Args:
+        records: of one step.
+        failed: is told of one that could not: (module, error). It takes no other with it.
+
+    Returns:
+        The places, (places, len(NUMBERS)) numbers, the arrays.
+    """
+    try:
+        table = _table(records)
+    except Exception as error:
+        if from_signal(error):
+            raise
+        records = [record for record in records if _can_be_described(record, failed)]
+        table = _table(records)
+    places = tuple(record.place for record in records)
+    scales = tuple(record.scale for record in records)
+    numbers = table.numbers
+    if any(scale != 1.0 for scale in scales):
+        numbers = np.where(_SCALED, numbers / np.array(scales)[:, None], numbers)
+    set_beside(places, numbers)
+    return places, numbers, Arrays(table, scales)
+
+
+def _table(records: Sequence[Record]) -> Table:
+    return describe([record.state for record in records], [record.dies for record in records])
+
+
+def _can_be_described(record: Record, failed: Failed) -> bool:
+    try:
+        _table([record])
+    except Exception as error:
+        if from_signal(error):
+            raise
+        failed(record.place.module, error)
+        return False
+    return True
+
+
+def set_beside(places: Sequence[Place], numbers: Floats) -> None:
+    """Set the rms of each weight's gradient over that of the weight, whose row comes before it."""
+    pairs = pairwise(places)
+    rows = [row for row, (weight, gradient) in enumerate(pairs, start=1) if _is_pair(weight, gradient)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        numbers[rows, _GRAD_TO_WEIGHT] = numbers[rows, _RMS] / numbers[np.array(rows, dtype=int) - 1, _RMS]
+
+
+def _is_pair(weight: Place, gradient: Place) -> bool:
+    return gradient.tensor == "weight_grad" and (weight.module, weight.tensor) == (gradient.module, "weight")
+
+
+def records_of(site: Site, scale: float) -> list[Record]:
+    """Return the record of a site's tensor and of its gradient in each backward pass."""
+    found = []
     if site.forward is not None:
-        yield _unlifted(site, Record.of(place, site.forward, dies))
+        dies = bool(site.activation) and activation(site.activation).dies
+        found.append(Record(_place(site, site.tensor, 0, site.forward), site.forward, dies))
     for number, state in sorted(site.backward.items()):
-        named = place._replace(tensor=f"{site.tensor}_grad", backward=number)
-        yield _unlifted(site, Record.of(named, state, scale=scale))
+        found.append(Record(_place(site, f"{site.tensor}_grad", number, state), state, False, scale))
+    return found
 
 
-def _unlifted(site: Site, record: Record) -> Record:
-    """Name the unit axis of the tensor itself, where it was measured with a batch axis of 1 before it."""
-    if not site.single:
-        return record
-    place = record.place._replace(unit_axis=record.place.unit_axis - 1)
-    return Record(place, record.numbers, record.log, record.units, record.linear)
+def _place(site: Site, tensor: str, backward: int, state: TensorState) -> Place:
+    """Return what a row of a site is about.
+
+    The unit axis is that of the tensor itself, also where it was measured with a batch axis of 1 before it.
+    """
+    axis = state.unit_axis - site.single
+    return Place(site.layer, site.module, site.module_type, site.call, site.path, tensor, backward, axis)
 
 
-def _shifted(log: NDArray[np.int64], scale: float) -> NDArray[np.int64]:
+def _shifted(log: Counts, scale: float) -> Counts:
     """Return the log-linear histogram of the values divided by `scale`.
 
     Exact where the scale is a power of two, as loss scales are: 8 bins make a power of two. Another one is

@@ -301,7 +301,7 @@ def test_odd_modules_are_attached_to() -> None:
 
 
 def test_a_weight_that_cannot_be_read_takes_no_other_row_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from actdiag.capture import recorder as recording_side
+    from actdiag.capture import weighing as recording_side
 
     plain = recording_side.observe_weight
 

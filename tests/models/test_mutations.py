@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from actdiag.capture import parameters, recorder
+from actdiag.capture import parameters, weighing
 from actdiag.capture.book import Book
 from actdiag.capture.ledger import Ledger
 from actdiag.capture.recorder import Recorder
@@ -156,7 +156,7 @@ def scale_a_weight(patch: Patch) -> None:
     def observe_weight(original: Any, weight: torch.Tensor) -> Any:
         return original(weight * 1.01)
 
-    for module in (parameters, recorder):
+    for module in (parameters, weighing):
         wrap(patch, module, "observe_weight", observe_weight)
 
 
