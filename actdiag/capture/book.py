@@ -230,12 +230,11 @@ class Book:
         if not self.selects(facts.name):
             facts.reason = "not selected"
             return
-        if self.options.tensors != "all" and facts.kind != "activation":
-            facts.reason = OTHER_TENSORS
-            return
         facts.observed = facts.observed or bool(seen)
         if seen and all(seen):
             facts.same_tensor_as = seen[0]
+        elif self.options.tensors != "all" and facts.kind != "activation":
+            problems = [OTHER_TENSORS, *problems]
         if problems:
             facts.reason = "; ".join(problems)
         elif facts.reason == UNCALLED:

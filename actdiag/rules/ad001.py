@@ -18,6 +18,7 @@ REMEDIES = (
         "Call it through module(x): module.forward(x), or its weight in a function, passes by the hooks.",
     ),
     ("not called", "Nothing, if this step is not meant to use them; else call them, or remove them."),
+    ("tensors=", "Attach with tensors='all' to see what they return."),
     ("not selected", "Widen select= to see them."),
     ("passive", "Attach without passive=True to see them."),
     ("after attach", "Attach once the model is complete."),
@@ -49,7 +50,7 @@ class UnobservedModule(Rule):
     Why it matters:
         No rule can judge what was not seen. It is a warning where a module ran: the verdict may miss
         something there. It is worth knowing only (info) where a module was not called, where the user chose
-        not to see it (select=, passive=True), and where what is missing are whole numbers, which carry no
+        not to see it (select=, tensors=, passive=True), and where what is missing are whole numbers, which carry no
         gradient.
 
     What to do:

@@ -60,7 +60,7 @@ class VanishingGradient(Slope):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's gradient with the last one's."""
-        rows = two_layers(run, finite(run.chain_at("preactivation_grad")))
+        rows = two_layers(run, finite(run.chain_at(run.backward)))
         norms = sample_norm(rows)
         if (norms == 0).any():
             raise NotJudged("a hidden gradient is exactly zero (see AD103)")

@@ -60,7 +60,7 @@ class ExplodingGradient(Slope):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's gradient with the last one's."""
-        rows = two_layers(run, finite(run.chain_at("preactivation_grad")))
+        rows = two_layers(run, finite(run.chain_at(run.backward)))
         norms = sample_norm(rows)
         if norms.iloc[-1] == 0:
             raise NotJudged("the gradient of the last hidden layer is exactly zero (see AD103)")

@@ -53,7 +53,7 @@ class ZeroGradient(Rule):
         if not without.empty:
             yield self._no_gradient(run, without)
             return
-        rows = finite(run.hidden_at("preactivation_grad"))
+        rows = finite(run.hidden_at(run.backward))
         zero = rows[rows["rms"] == 0]
         if zero.empty:
             return
@@ -90,7 +90,7 @@ class ZeroGradient(Rule):
 
 
 def unreached(run: Run) -> pd.DataFrame:
-    """Return the preactivations of the hidden layers that this rule says no gradient reaches.
+    """Return the rows of the hidden layers that this rule says no gradient reaches.
 
     Those behind a cut in the graph, whose parameters are known to be unused, are left to AD305.
     """
@@ -102,9 +102,9 @@ def unreached(run: Run) -> pd.DataFrame:
 
 
 def _without_gradient(run: Run) -> pd.DataFrame:
-    """Return the preactivations of trainable hidden layers without any gradient, if others have one."""
+    """Return a row of each trainable hidden layer without any gradient, if others have one."""
     gradients = pd.concat([run.at("preactivation_grad"), run.at("weight_grad")])
-    rows = run.hidden_at("preactivation")
+    rows = run.hidden_at("weight" if run.at("preactivation").empty else "preactivation")
     if gradients.empty:
         raise NotJudged("no gradient was recorded")
     modules = run.hidden

@@ -107,6 +107,15 @@ class Run:
         rows = rows[_JUDGED].copy()  # few columns, each type in one block: every selection is cheap
         return {str(tensor): _first_of_each(part) for tensor, part in rows.groupby("tensor", sort=False)}
 
+    @property
+    def backward(self) -> str:
+        """Return whose gradient tells how the loss's signal comes down: the preactivation's.
+
+        Where activations alone were recorded it is the activation's, one product further up.
+        """
+        recorded = [kind for kind in ("preactivation_grad", "activation_grad") if not self.at(kind).empty]
+        return recorded[0] if recorded else "preactivation_grad"
+
     @cached_property
     def _hidden_tables(self) -> dict[str, pd.DataFrame]:
         return {}
@@ -129,7 +138,7 @@ class Run:
     def _hidden_rows(self, tensor: str) -> pd.DataFrame:
         rows = self.at(tensor)
         chosen = rows["layer"].isin(self.hidden["layer"])
-        if tensor != "activation":
+        if not tensor.startswith("activation"):
             chosen &= rows["module"].isin(self.hidden["name"])
         return rows[chosen].drop_duplicates("layer")
 
