@@ -9,4 +9,3 @@ from actdiag.statistics.state import merge as merge
 from actdiag.statistics.state import observe as observe
 from actdiag.statistics.summary import Summary as Summary
 from actdiag.statistics.summary import describe as describe
-from actdiag.statistics.shim import Table as Table, describe as describe, sizes as sizes
