@@ -17,10 +17,10 @@ def log_histogram(tensor: torch.Tensor) -> torch.Tensor:
     """
     flat = tensor.reshape(-1)
     if flat.dtype == torch.bfloat16:
-        bits = flat.view(torch.int16).to(torch.int32) >> 4
+        bits = flat.view(torch.int16).to(torch.int32).bitwise_right_shift_(4)
     else:
         bits = _as_float32(flat).view(torch.int32) >> 20
-    return torch.bincount(bits & (LOG_BINS - 1), minlength=LOG_BINS)
+    return _count(bits.bitwise_and_(LOG_BINS - 1), LOG_BINS)
 
 
 def _as_float32(flat: torch.Tensor) -> torch.Tensor:
@@ -40,4 +40,13 @@ def linear_histogram(tensor: torch.Tensor, low: float, high: float) -> torch.Ten
     flat = tensor.reshape(-1).float()
     places = ((flat - low) * (LINEAR_BINS / (high - low))).clamp(0, LINEAR_BINS - 1)
     places = torch.where(torch.isfinite(flat), places, LINEAR_BINS).to(torch.int32)
-    return torch.bincount(places, minlength=LINEAR_BINS + 1)[:LINEAR_BINS]
+    return _count(places, LINEAR_BINS + 1)[:LINEAR_BINS]
+
+
+def _count(places: torch.Tensor, bins: int) -> torch.Tensor:
+    """Count (n,) int32 bin numbers: (bins,) int64. An accelerator's bincount would wait for the device."""
+    if places.device.type == "cpu":
+        return torch.bincount(places, minlength=bins)
+    counts = torch.zeros(bins, dtype=torch.int64, device=places.device)
+    one = torch.ones((), dtype=torch.int64, device=places.device)
+    return counts.scatter_add_(0, places.long(), one.expand(places.shape))

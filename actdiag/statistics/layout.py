@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import torch
 
 
@@ -21,5 +23,5 @@ def canonical(tensor: torch.Tensor, unit_axis: int = -1, batch_axis: int = 0) ->
         return tensor.reshape(-1, 1, 1)
     ordered = tensor.movedim((batch_axis, unit_axis), (0, -1))
     samples, units = ordered.shape[0], ordered.shape[-1]
-    positions = tensor.numel() // (samples * units) if samples and units else 1
+    positions = prod(ordered.shape[1:-1]) if samples and units else 1
     return ordered.reshape(samples, positions, units)

@@ -9,6 +9,7 @@ import torch
 FLOAT32_MAX = torch.finfo(torch.float32).max
 SQUARABLE = (1e-100, 1e100)
 """Magnitudes whose squares float64 adds up with room to spare; those of all other types are among them."""
+_SQUARABLE_FLOAT32 = (1e-12, 1e12)
 
 
 class Moments(NamedTuple):
@@ -16,7 +17,8 @@ class Moments(NamedTuple):
 
     The pivot p is near the mean and exact in float32, so that the difference of two pivots is exact in
     float64 and two states add up as accurately as one pass over all values. The scale s, a 0-d power of two,
-    is 1 unless the largest magnitude of a float64 tensor lies outside `SQUARABLE`.
+    is 1 unless the largest magnitude lies outside `SQUARABLE`, as it can in a float64 tensor, or where sums
+    are float32.
     """
 
     n: torch.Tensor  # finite values
@@ -26,23 +28,47 @@ class Moments(NamedTuple):
     scale: torch.Tensor  # s
 
 
+def summing_type(device: torch.device) -> torch.dtype:
+    """Return the type of sums: float64, but float32 on Apple's GPUs, which have none wider.
+
+    There the merge law holds to float32's accuracy.
+    """
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def observe(values: torch.Tensor, finite: torch.Tensor, wide: bool = False) -> Moments:
-    """Return the moments of `values`, (n, units) float64, over those that are `finite`, (n, units) bool.
+    """Return the moments of `values`, (n, units), over those that are `finite`, (n, units) bool.
 
     Args:
-        values: the values.
+        values: the values, in the type of the sums.
         finite: which of them are.
         wide: they may lie outside `SQUARABLE`, as only those of a float64 tensor can.
     """
-    n = finite.sum(0, dtype=torch.float64)
-    total = values.masked_fill(~finite, 0.0).sum(0)
-    pivot = (total / n.clamp(min=1.0)).clamp(-FLOAT32_MAX, FLOAT32_MAX).float().double()
+    n = finite.sum(0, dtype=values.dtype)
+    pivot = _pivot(values.masked_fill(~finite, 0.0).sum(0) / n.clamp(min=1.0))
     deviation = (values - pivot).masked_fill_(~finite, 0.0)
+    return _about(n, pivot, deviation, wide)
+
+
+def observe_finite(values: torch.Tensor, wide: bool = False) -> Moments:
+    """Return the moments of `values`, (n, units), n > 0, which are all finite; see `observe`."""
+    pivot = _pivot(values.mean(0))
+    n = torch.full_like(pivot, len(values))
+    return _about(n, pivot, values - pivot, wide)
+
+
+def _pivot(mean: torch.Tensor) -> torch.Tensor:
+    return mean.nan_to_num(0.0).clamp(-FLOAT32_MAX, FLOAT32_MAX).float().to(mean.dtype)
+
+
+def _about(n: torch.Tensor, pivot: torch.Tensor, deviation: torch.Tensor, wide: bool) -> Moments:
+    """Return the sums over deviations from the pivot, which are overwritten."""
     first = deviation.sum(0)
-    scale = _scale(deviation) if wide else torch.ones((), dtype=torch.float64, device=values.device)
-    if wide:
-        deviation = deviation / scale
-    return Moments(n, pivot, first, deviation.square_().sum(0), scale)
+    if not wide:
+        scale = torch.ones((), dtype=pivot.dtype, device=pivot.device)
+        return Moments(n, pivot, first, deviation.square_().sum(0), scale)
+    scale = _scale(deviation)
+    return Moments(n, pivot, first, deviation.div_(scale).square_().sum(0), scale)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -74,7 +100,10 @@ def _shift(state: Moments, pivot: torch.Tensor, scale: torch.Tensor) -> tuple[to
 
 def _scale(values: torch.Tensor) -> torch.Tensor:
     """Return the power of two below the largest magnitude, 0-d; 1 where it can be squared, and for zeros."""
+    wide = values.dtype == torch.float64
+    low, high = SQUARABLE if wide else _SQUARABLE_FLOAT32
     largest = values.abs().amax() if values.numel() else values.new_zeros(())
-    outside = (largest > 0) & ((largest < SQUARABLE[0]) | (largest > SQUARABLE[1]))
-    power = torch.exp2(torch.log2(torch.where(outside, largest, 1.0)).floor().clamp(min=-1000.0))
+    outside = (largest > 0) & ((largest < low) | (largest > high))
+    exponent = torch.log2(torch.where(outside, largest, 1.0)).floor()
+    power = torch.exp2(exponent.clamp(min=-1000.0 if wide else -120.0))
     return torch.where(outside, power, 1.0)

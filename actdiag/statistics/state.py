@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
-from actdiag.statistics import counters, histograms, moments
-from actdiag.statistics.counters import Counters
+from actdiag.statistics import native, tensors
 from actdiag.statistics.layout import canonical
-from actdiag.statistics.moments import Moments
+from actdiag.statistics.tensors import Content
 
 
-@dataclass(frozen=True)
-class TensorState:
+class TensorState(NamedTuple):
     """Everything that is kept of one tensor, and of all tensors merged into it.
 
     Attributes:
         unit_axis: the axis of the tensor that held the units.
         samples: elements along the batch axis, added up.
         positions: places per sample and unit, the most that was seen.
-        counters: exact counts over all elements.
-        pooled: (units,) moments over samples and positions.
-        across: (units,) moments over samples of each sample's mean over its positions.
-        highest: (units,) largest finite value, -inf where there is none.
-        lowest: (units,) smallest finite value, inf where there is none.
-        log: (4096,) log-linear histogram.
-        linear: (128,) linear histogram over the activation's range; None where it is not bounded.
-        saturated: 0-d count of saturated elements; None where saturation is not defined.
+        units: how many.
+        elements: how many were seen, in all.
+        content: a block of the C kernel's, or tensors on the tensor's own device.
+        saturated: count of saturated elements; None where saturation is not defined.
     """
 
     unit_axis: int
     samples: int
     positions: int
-    counters: Counters
-    pooled: Moments
-    across: Moments
-    highest: torch.Tensor
-    lowest: torch.Tensor
-    log: torch.Tensor
-    linear: torch.Tensor | None = None
-    saturated: torch.Tensor | None = None
+    units: int
+    elements: int
+    content: bytes | Content
+    saturated: int | torch.Tensor | None = None
 
-    @property
-    def units(self) -> int:
-        """Return the number of units."""
-        return self.highest.numel()
+    def same_as(self, other: TensorState) -> bool:
+        """Return whether both saw the same: equal units, samples, histogram and first sums, bitwise."""
+        if (self.units, self.samples) != (other.units, other.samples):
+            return False
+        if isinstance(self.content, bytes) and isinstance(other.content, bytes):
+            return native.is_same(self.content, other.content)
+        a, b = _as_tensors(self.content), _as_tensors(other.content)
+        return torch.equal(a.log, b.log) and torch.equal(a.pooled.first, b.pooled.first)
 
 
 def observe(
@@ -53,7 +47,7 @@ def observe(
     unit_axis: int = -1,
     batch_axis: int = 0,
     bounds: tuple[float, float] | None = None,
-    saturated: torch.Tensor | None = None,
+    saturated: int | torch.Tensor | None = None,
 ) -> TensorState:
     """Return the state of a floating-point tensor; it is read, never kept.
 
@@ -62,43 +56,19 @@ def observe(
         unit_axis: see `layout.canonical`.
         batch_axis: see `layout.canonical`.
         bounds: the range of a bounded activation, for the linear histogram.
-        saturated: 0-d count of saturated elements, judged on the preactivation by the caller.
+        saturated: count of saturated elements, judged on the preactivation by the caller; 0-d for one that
+            has not left its device.
     """
+    if native.measures(tensor):
+        seen = native.observe(tensor, unit_axis, batch_axis, bounds)
+        if seen is not None:
+            return tuple.__new__(TensorState, (*seen, saturated))
     tensor = tensor.detach()
     values = canonical(tensor, unit_axis, batch_axis)
     samples, positions, units = values.shape
-    finite = torch.isfinite(values)
-    exact = values.double()
-    wide = values.dtype == torch.float64
-    pooled = moments.observe(exact.flatten(0, 1), finite.flatten(0, 1), wide)
-    return TensorState(
-        unit_axis % max(tensor.dim(), 1),
-        samples,
-        positions,
-        counters.observe(tensor),
-        pooled,
-        pooled if positions == 1 else _across(exact, finite, wide),
-        _extreme(values, finite, units, -torch.inf),
-        _extreme(values, finite, units, torch.inf),
-        histograms.log_histogram(tensor),
-        None if bounds is None else histograms.linear_histogram(tensor, *bounds),
-        saturated,
-    )
-
-
-def _across(exact: torch.Tensor, finite: torch.Tensor, wide: bool) -> Moments:
-    """Return the moments of each sample's mean over its finite positions, (samples, units)."""
-    n = finite.sum(1, dtype=torch.float64)
-    means = exact.masked_fill(~finite, 0.0).sum(1) / n.clamp(min=1.0)
-    return moments.observe(means, n > 0, wide)
-
-
-def _extreme(values: torch.Tensor, finite: torch.Tensor, units: int, neutral: float) -> torch.Tensor:
-    """Return the largest (neutral = -inf) or smallest finite value of each unit, (units,) float64."""
-    flat = values.masked_fill(~finite, neutral).flatten(0, 1)
-    if flat.numel() == 0:
-        return torch.full((units,), neutral, dtype=torch.float64, device=values.device)
-    return (flat.amax(0) if neutral < 0 else flat.amin(0)).double()
+    axis = unit_axis % max(tensor.dim(), 1)
+    content = tensors.observe(tensor, values, bounds)
+    return TensorState(axis, samples, positions, units, tensor.numel(), content, saturated)
 
 
 def merge(a: TensorState, b: TensorState) -> TensorState:
@@ -112,22 +82,25 @@ def merge(a: TensorState, b: TensorState) -> TensorState:
             f"only states of equal units and axis merge: {a.units} on axis {a.unit_axis}, "
             f"{b.units} on axis {b.unit_axis}"
         )
-    pooled = moments.merge(a.pooled, b.pooled)
-    shared = a.across is a.pooled and b.across is b.pooled
     return TensorState(
         a.unit_axis,
         a.samples + b.samples,
         max(a.positions, b.positions),
-        counters.merge(a.counters, b.counters),
-        pooled,
-        pooled if shared else moments.merge(a.across, b.across),
-        torch.maximum(a.highest, b.highest),
-        torch.minimum(a.lowest, b.lowest),
-        a.log + b.log,
-        _add(a.linear, b.linear),
-        _add(a.saturated, b.saturated),
+        a.units,
+        a.elements + b.elements,
+        _merge(a.content, b.content),
+        None if a.saturated is None or b.saturated is None else a.saturated + b.saturated,
     )
 
 
-def _add(a: torch.Tensor | None, b: torch.Tensor | None) -> torch.Tensor | None:
-    return None if a is None or b is None else a + b
+def _merge(a: bytes | Content, b: bytes | Content) -> bytes | Content:
+    """Merge blocks as blocks, unless a count would leave their 32 bits, and all else as tensors."""
+    if isinstance(a, bytes) and isinstance(b, bytes):
+        merged = native.merge(a, b)
+        if merged is not None:
+            return merged
+    return tensors.merge(_as_tensors(a), _as_tensors(b))
+
+
+def _as_tensors(content: bytes | Content) -> Content:
+    return native.as_tensors(content) if isinstance(content, bytes) else content

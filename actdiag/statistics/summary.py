@@ -1,144 +1,191 @@
-"""From a state to the numbers of a row: the only place where a state leaves its device."""
+"""From packed states to the numbers of their rows, all rows at once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from actdiag.bins import quantiles
-from actdiag.statistics.moments import Moments
-from actdiag.statistics.state import TensorState
+from actdiag import schema
+from actdiag.statistics import quantiles
+from actdiag.statistics.packing import Packed
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+NUMBERS = tuple(schema.COUNTED)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a row and its arrays hold of a tensor.
+class Rows:
+    """The units of all rows, one row after the other, and how to reduce them row by row.
 
     Attributes:
-        numbers: column name -> number; NaN where it is not defined.
-        units: (6, units) float64, its rows named by `recording.UNIT_FIELDS`.
+        units: (rows,) how many each row has.
     """
 
-    numbers: Mapping[str, float | int]
-    units: Floats
+    def __init__(self, units: Ints) -> None:
+        self.units = units
+        self._filled = units > 0
+        self._all = bool(self._filled.all())
+        self._starts = (np.cumsum(units) - units)[self._filled]
+
+    def reduce(self, how: np.ufunc, values: NDArray[np.generic], empty: float = 0.0) -> Floats:
+        """Reduce (all units,) to (rows,); a row without units gets `empty`."""
+        found: Floats = how.reduceat(values, self._starts) if self._starts.size else np.empty(0)
+        if self._all:
+            return found
+        whole = np.full(len(self.units), empty)
+        whole[self._filled] = found
+        return whole
+
+    def sum(self, values: Floats) -> Floats:
+        """Add up (all units,) to (rows,)."""
+        return self.reduce(np.add, values)
+
+    def count(self, mask: Mask) -> Floats:
+        """Count the units of each row that have a property: (rows,)."""
+        return self.reduce(np.add, mask.astype(np.float64))
+
+    def spread(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Give each unit its row's value: (rows,) to (all units,)."""
+        return np.repeat(values, self.units)
+
+    def first(self, mask: Mask) -> Ints:
+        """Return the place of each row's first unit in `mask`, 0 where there is none: (rows,)."""
+        if self._all and mask.all():
+            return self._starts
+        last = len(mask)
+        place = self.reduce(np.minimum, np.where(mask, np.arange(last), last), last).astype(np.int64)
+        return np.where(place < last, place, 0)
 
 
-@dataclass(frozen=True)
-class UnitMoments:
-    """Each unit's finite count, mean and sum of squared deviations, (units,) float64.
+class UnitMoments(NamedTuple):
+    """Each unit's finite count, mean and sum of squared deviations, (all units,) float64.
 
-    The latter is in units of `scale` squared, see `Moments`.
+    The latter is in units of `scale` squared, see `moments.Moments`.
     """
 
     n: Floats
     mean: Floats
     m2: Floats
-    scale: float
+    scale: Floats  # (rows,)
+    unit_scale: Floats | float  # the same for each unit
 
     @classmethod
-    def of(cls, state: Moments) -> UnitMoments:
+    def of(cls, sums: Floats, scale: Floats | None, rows: Rows) -> UnitMoments:
         """Return the moments about the mean; mean and m2 are NaN for a unit without finite values."""
-        n, pivot, first, second, scale = (field.cpu().numpy() for field in state)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            offset = first / n
-            m2 = np.maximum(second - (first / scale) * (offset / scale), 0.0)
-        return cls(n, pivot + offset, np.where(n > 0, m2, np.nan), float(scale))
+        n, pivot, first, second = sums
+        unit_scale = 1.0 if scale is None else rows.spread(scale)
+        offset = first / n
+        m2 = np.maximum(second - (first / unit_scale) * (offset / unit_scale), 0.0)
+        return cls(n, pivot + offset, m2, np.ones(1) if scale is None else scale, unit_scale)
 
     @property
     def std(self) -> Floats:
         """Return each unit's standard deviation (of the population: divided by n)."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return self.scale * np.sqrt(self.m2 / self.n)
+        return self.unit_scale * np.sqrt(self.m2 / self.n)
+
+
+class Summary(NamedTuple):
+    """What a table holds of each row.
+
+    `units` are (6, all units), its rows named by `recording.UNIT_FIELDS`.
+    """
+
+    numbers: Floats  # (rows, len(NUMBERS)); NaN where not defined
+    units: Floats
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def describe(state: TensorState, dies: bool = False) -> Summary:
-    """Compute the numbers of a row.
+def summarise(packed: Packed, samples: Ints, positions: Ints, elements: Ints, dies: Mask) -> Summary:
+    """Compute the numbers of all rows.
 
     mean, std, rms, extremes and quantiles are over finite elements; all are NaN where there is none.
     std_across and correlation need two samples.
 
     Args:
-        state: of one tensor.
-        dies: whether a unit whose maximum is <= 0 is dead (an activation with phi = phi' = 0 on a half-line).
+        packed: their states.
+        samples: (rows,) of each.
+        positions: (rows,) of each.
+        elements: (rows,) of each.
+        dies: (rows,) whether a unit whose maximum is <= 0 is dead.
     """
-    pooled, across = UnitMoments.of(state.pooled), UnitMoments.of(state.across)
-    highest, lowest = (extreme.cpu().numpy() for extreme in (state.highest, state.lowest))
-    elements, zeros, _, subnormal, nan, inf = (int(count) for count in state.counters)
-    several = state.samples >= 2
+    rows, several = Rows(packed.units), samples >= 2
+    scales = (None, None) if packed.scales is None else packed.scales.T
+    pooled = UnitMoments.of(packed.sums[:4], scales[0], rows)
+    across = UnitMoments.of(packed.sums[6:], scales[1], rows)
+    highest, lowest = packed.sums[4:6]
     alive = pooled.n > 0
-    p01, p50, p99 = quantiles(state.log.cpu().numpy(), (0.01, 0.50, 0.99))
-    low, high = _whole(lowest, alive, np.min), _whole(highest, alive, np.max)
-    numbers = {
-        "samples": state.samples,
-        "units": state.units,
-        "positions": state.positions,
+    any_finite = rows.count(alive) > 0
+    low = np.where(any_finite, rows.reduce(np.minimum, lowest), np.nan)
+    high = np.where(any_finite, rows.reduce(np.maximum, highest), np.nan)
+    p01, p50, p99 = np.clip(quantiles.values(packed.places), low[:, None], high[:, None]).T
+    mean, std, rms = _pool(pooled, alive, rows)
+    zeros, _, subnormal, nan, inf = packed.counts.T
+    columns = {
+        "samples": samples,
+        "units": packed.units,
+        "positions": positions,
         "count": elements,
-        **_pool(pooled),
-        "std_across": across.scale * _mean((across.std / across.scale) ** 2) ** 0.5 if several else np.nan,
+        "mean": mean,
+        "std": std,
+        "std_across": np.where(several, _std_across(across, rows), np.nan),
+        "rms": rms,
         "min": low,
         "max": high,
-        "p01": float(np.clip(p01, low, high)),
-        "p50": float(np.clip(p50, low, high)),
-        "p99": float(np.clip(p99, low, high)),
-        "zero_fraction": _share(zeros, elements),
-        "saturated_fraction": np.nan if state.saturated is None else _share(int(state.saturated), elements),
-        "dead_units": float((alive & (highest <= 0)).sum()) if dies else np.nan,
-        "constant_units": float((alive & (highest == lowest)).sum()) if several else np.nan,
-        "correlation": correlation(across, state.samples),
+        "p01": p01,
+        "p50": p50,
+        "p99": p99,
+        "zero_fraction": zeros / elements,
+        "saturated_fraction": packed.saturated / elements,
+        "dead_units": np.where(dies, rows.count(alive & (highest <= 0)), np.nan),
+        "constant_units": np.where(several, rows.count(alive & (highest == lowest)), np.nan),
+        "correlation": np.where(several, _correlation(across, samples, rows), np.nan),
         "nan_count": nan,
         "inf_count": inf,
-        "subnormal_fraction": _share(subnormal, elements),
+        "subnormal_fraction": subnormal / elements,
+        "grad_to_weight": np.full(len(samples), np.nan),
     }
-    spread = across.std if several else np.full(state.units, np.nan)
-    extremes = (np.where(alive, highest, np.nan), np.where(alive, lowest, np.nan))
+    spread = across.std if several.all() else np.where(rows.spread(several), across.std, np.nan)
+    extremes = (highest, lowest)
+    if not alive.all():
+        extremes = (np.where(alive, highest, np.nan), np.where(alive, lowest, np.nan))
+    numbers = np.stack([columns[name] for name in NUMBERS], axis=1).astype(np.float64, copy=False)
     return Summary(numbers, np.stack([pooled.n, pooled.mean, pooled.std, spread, *extremes]))
 
 
-def _pool(units: UnitMoments) -> dict[str, float]:
-    """Return mean, std and rms over all units, by the law of total variance."""
-    alive = units.n > 0
-    n, mean, m2 = units.n[alive], units.mean[alive], units.m2[alive]
-    total = n.sum()
-    if total == 0:
-        return dict.fromkeys(("mean", "std", "rms"), np.nan)
-    pivot, scale = mean[0], units.scale
-    centre = pivot + (n * (mean - pivot)).sum() / total
-    variance = (m2.sum() + (n * ((mean - centre) / scale) ** 2).sum()) / total
-    rms = (variance + (centre / scale) ** 2) ** 0.5
-    return {"mean": float(centre), "std": float(scale * variance**0.5), "rms": float(scale * rms)}
+def _pool(units: UnitMoments, alive: Mask, rows: Rows) -> tuple[Floats, Floats, Floats]:
+    """Return mean, std and rms of each row over all units, by the law of total variance."""
+    total = rows.sum(units.n)
+    mean, m2 = _known(units.mean, alive), _known(units.m2, alive)
+    pivot = mean[rows.first(alive)] if mean.size else np.zeros(len(total))
+    centre = pivot + rows.sum(units.n * (mean - rows.spread(pivot))) / total
+    apart = (mean - rows.spread(centre)) / units.unit_scale
+    variance = (rows.sum(m2) + rows.sum(units.n * apart**2)) / total
+    rms = np.sqrt(variance + (centre / units.scale) ** 2)
+    return centre, units.scale * np.sqrt(variance), units.scale * rms
 
 
-def correlation(across: UnitMoments, samples: int) -> float:
+def _known(values: Floats, known: Mask) -> Floats:
+    """Return 0 for units that are not known."""
+    return values if known.all() else np.where(known, values, 0.0)
+
+
+def _std_across(across: UnitMoments, rows: Rows) -> Floats:
+    """Return the rms over units of each unit's standard deviation across samples."""
+    known = across.n > 0
+    return across.scale * np.sqrt(rows.sum(_known(across.m2 / across.n, known)) / rows.count(known))
+
+
+def _correlation(across: UnitMoments, samples: Ints, rows: Rows) -> Floats:
     """Return the mean correlation between two different samples, over their mean squared norm.
 
     (||sum_i x_i||^2 - sum_i ||x_i||^2) / (B (B - 1)) over sum_i ||x_i||^2 / B, with x_i the sample's means
     over positions. Units that are not finite on every sample are left out. NaN below two samples, and
     where every sample is zero.
     """
-    whole = across.n == samples
-    if samples < 2 or not whole.any():
-        return np.nan
-    square_of_mean = ((across.mean[whole] / across.scale) ** 2).sum()
-    mean_of_square = across.m2[whole].sum() / samples + square_of_mean
-    if mean_of_square == 0:
-        return np.nan
-    return float((samples * square_of_mean / mean_of_square - 1.0) / (samples - 1))
-
-
-def _mean(values: Floats) -> float:
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if values.size else np.nan
-
-
-def _whole(values: Floats, alive: NDArray[np.bool_], reduce: np.ufunc | object) -> float:
-    return float(reduce(values[alive])) if alive.any() else np.nan  # type: ignore[operator]
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else np.nan
+    whole = across.n == rows.spread(samples.astype(np.float64))
+    square_of_mean = rows.sum(_known((across.mean / across.unit_scale) ** 2, whole))
+    mean_of_square = rows.sum(_known(across.m2, whole)) / samples + square_of_mean
+    return (samples * square_of_mean / mean_of_square - 1.0) / (samples - 1)

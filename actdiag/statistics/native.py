@@ -1,0 +1,140 @@
+"""The statistics by the C kernel: float32 tensors on the CPU, one visit, one block of bytes.
+
+A block holds, in the machine's own byte order: 8 int64 (elements, the five counts of `counters.observe`,
+units, flags), then sums of (units,) float64 each (n, pivot, first, second, highest, lowest; with flag 1 n,
+pivot, first and second across samples too), then (4096,) uint32 and with flag 2 another (128,) uint32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from actdiag.bins import LINEAR_BINS, LOG_BINS
+from actdiag.kernel import kernel
+from actdiag.statistics.layout import canonical
+from actdiag.statistics.moments import Moments
+from actdiag.statistics.tensors import Content
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Seen = tuple[int, int, int, int, int, bytes]
+"""unit axis, samples, positions, units, elements and block."""
+HEADER = 64
+SUMS, ACROSS = 6, 4
+_HAS_ACROSS, _HAS_LINEAR = 1, 2
+_KERNEL = kernel()
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
+"""Other types of tensors may have no memory of their own."""
+
+
+def measures(tensor: torch.Tensor) -> bool:
+    """Return whether the kernel can read this tensor."""
+    return (
+        _KERNEL is not None
+        and tensor.dtype is torch.float32
+        and tensor.is_cpu
+        and type(tensor) in _PLAIN
+        and not tensor.is_neg()
+    )
+
+
+def observe(
+    tensor: torch.Tensor, unit_axis: int, batch_axis: int, bounds: tuple[float, float] | None
+) -> Seen | None:
+    """Return a block and what it is of; None where it is too large for 32-bit counts."""
+    assert _KERNEL is not None
+    seen: Seen | bool = _KERNEL.observe(tensor, unit_axis, batch_axis, bounds)
+    if seen is False:  # positions at no even distance
+        values = canonical(tensor.detach(), unit_axis, batch_axis).contiguous()
+        axis = unit_axis % tensor.dim()
+        seen = _KERNEL.observe(values, 2, 0, bounds)
+        return (axis, *seen[1:]) if isinstance(seen, tuple) else None
+    return seen if isinstance(seen, tuple) else None
+
+
+def merge(a: bytes, b: bytes) -> bytes | None:
+    """Return the block of both together; None where a count may leave 32 bits."""
+    assert _KERNEL is not None
+    merged: bytes | None = _KERNEL.merge(a, b)
+    return merged
+
+
+def gather(blocks: Sequence[bytes]) -> tuple[Ints, Floats, Ints]:
+    """Return (rows, 5) counts, (10, all units) sums and (rows, 3) places, as `packing.Packed` has them."""
+    assert _KERNEL is not None
+    counts, sums, places = _KERNEL.gather(blocks)
+    return (
+        np.frombuffer(counts, np.int64).reshape(-1, 5),
+        np.frombuffer(sums, np.float64).reshape(SUMS + ACROSS, -1),
+        np.frombuffer(places, np.int64).reshape(-1, 3),
+    )
+
+
+def is_same(a: bytes, b: bytes) -> bool:
+    """Return whether two blocks of equal units have equal histograms and first sums, bitwise."""
+    units, _ = _shape(a)
+    first = HEADER + 2 * 8 * units
+    place, other = _log_at(a), _log_at(b)
+    same_sums = a[first : first + 8 * units] == b[first : first + 8 * units]
+    return same_sums and a[place : place + 4 * LOG_BINS] == b[other : other + 4 * LOG_BINS]
+
+
+def has_linear(block: bytes) -> bool:
+    """Return whether a block holds a linear histogram."""
+    return bool((block[56] | block[63]) & _HAS_LINEAR)  # either end may come first
+
+
+def log_of(block: bytes) -> Ints:
+    """Return the (4096,) log-linear histogram."""
+    return np.frombuffer(block, np.uint32, LOG_BINS, _log_at(block)).astype(np.int64)
+
+
+def linear_of(block: bytes) -> Ints:
+    """Return the (128,) linear histogram of a block that has one."""
+    return np.frombuffer(block, np.uint32, LINEAR_BINS, _log_at(block) + 4 * LOG_BINS).astype(np.int64)
+
+
+def as_tensors(block: bytes) -> Content:
+    """Return the same as tensors on the CPU."""
+    units, flags = _shape(block)
+    rows = SUMS + (ACROSS if flags & _HAS_ACROSS else 0)
+    sums = torch.from_numpy(np.frombuffer(block, np.float64, rows * units, HEADER).copy()).view(rows, units)
+    counts = torch.from_numpy(np.frombuffer(block, np.int64, 5, 8).copy())
+    pooled = _moments(sums[:4])
+    across = _moments(sums[6:]) if flags & _HAS_ACROSS else pooled
+    linear = torch.from_numpy(linear_of(block)) if flags & _HAS_LINEAR else None
+    return Content(counts, pooled, across, sums[4], sums[5], torch.from_numpy(log_of(block)), linear)
+
+
+def _moments(sums: torch.Tensor) -> Moments:
+    n, pivot, first, second = sums
+    return Moments(n, pivot, first, second, torch.ones((), dtype=torch.float64))
+
+
+def _shape(block: bytes) -> tuple[int, int]:
+    """Return a block's units and flags."""
+    units, flags = np.frombuffer(block, np.int64, 2, 48)
+    return int(units), int(flags)
+
+
+def _log_at(block: bytes) -> int:
+    units, flags = _shape(block)
+    return HEADER + 8 * units * (SUMS + (ACROSS if flags & _HAS_ACROSS else 0))
+
+
+def count_outside(tensor: torch.Tensor, below: float, above: float) -> int:
+    """Count elements below `below` or above `above`."""
+    assert _KERNEL is not None
+    count: int = _KERNEL.outside(tensor.detach().contiguous(), below, above)
+    return count
+
+
+def size(tensor: torch.Tensor) -> tuple[int, float, int, int]:
+    """Return elements, rms over the finite ones, how many are NaN, how many Inf."""
+    assert _KERNEL is not None
+    found: tuple[int, float, int, int] = _KERNEL.size(tensor.detach().contiguous())
+    return found

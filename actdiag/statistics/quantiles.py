@@ -1,0 +1,49 @@
+"""Quantiles of many log-linear histograms at once: ranks are found by counting, values are bin middles."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actdiag.bins import EDGES, LOG_BINS
+
+Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
+SHARES = (0.01, 0.50, 0.99)
+NOWHERE = -1
+"""The place of a quantile where there is no finite element."""
+_FINITE = len(EDGES) - 1
+_HALF = LOG_BINS // 2
+_ORDER = np.concatenate([np.arange(_HALF + _FINITE - 1, _HALF - 1, -1), np.arange(_FINITE)])
+"""Bin numbers from the most negative value to the most positive."""
+
+
+def _middles() -> Floats:
+    """Return the middle of each bin, in order of value; the two bins that touch 0 stand for 0 itself."""
+    positive = 0.5 * (EDGES[1:] + EDGES[:-1])
+    positive[0] = 0.0
+    return np.concatenate([-positive[::-1], positive, [np.nan]])
+
+
+MIDDLES = _middles()
+
+
+def places(logs: NDArray[np.int64]) -> Places:
+    """Return where the elements of rank ceil(share * n) lie, for each of `SHARES`.
+
+    Args:
+        logs: (rows, 4096) log-linear histograms.
+
+    Returns:
+        (rows, 3) places among the finite bins in order of value; `NOWHERE` for n = 0.
+    """
+    cumulative = np.cumsum(logs[:, _ORDER], axis=1)
+    total = cumulative[:, -1:]
+    ranks = np.clip(np.ceil(np.array(SHARES) * total), 1, None)
+    found = [np.searchsorted(row, rank) for row, rank in zip(cumulative, ranks, strict=True)]
+    return np.where(total > 0, np.array(found, dtype=np.int64).reshape(-1, len(SHARES)), NOWHERE)
+
+
+def values(found: Places) -> Floats:
+    """Return the values at places, of the same shape; NaN for `NOWHERE`."""
+    return MIDDLES[found]

@@ -1,0 +1,61 @@
+"""Cheap looks at a tensor, of one read each: its rms and what is not finite, and how much lies outside."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from actdiag.statistics import native
+from actdiag.statistics.moments import summing_type
+
+Floats = NDArray[np.float64]
+
+
+def count_outside(tensor: torch.Tensor, below: float, above: float) -> int | torch.Tensor:
+    """Count elements below `below` or above `above`; NaN is neither. 0-d on an accelerator, unread."""
+    if native.measures(tensor):
+        return native.count_outside(tensor, below, above)
+    count = ((tensor < below) | (tensor > above)).sum()
+    return int(count) if tensor.device.type == "cpu" else count
+
+
+def sizes(tensors: Sequence[torch.Tensor]) -> Floats:
+    """Return (len, 4): elements, rms over the finite ones, how many are NaN, how many Inf.
+
+    The rms of nothing finite is NaN. One copy brings the numbers of all tensors of a device.
+    """
+    found = np.empty((len(tensors), 4))
+    waiting: dict[torch.device, list[int]] = defaultdict(list)
+    for row, tensor in enumerate(tensors):
+        if native.measures(tensor):
+            found[row] = native.size(tensor)
+        else:
+            waiting[tensor.device].append(row)
+    for rows in waiting.values():
+        fetched = torch.stack([_size(tensors[row].detach()) for row in rows]).cpu().numpy().astype(np.float64)
+        found[rows, 0] = [tensors[row].numel() for row in rows]
+        found[rows, 1:] = fetched
+    return found
+
+
+def _size(tensor: torch.Tensor) -> torch.Tensor:
+    """Return rms over finite elements, NaN count and Inf count: (3,) on the device, nothing read."""
+    sums = summing_type(tensor.device)
+    if tensor.numel() == 0:
+        return torch.tensor([torch.nan, 0.0, 0.0], dtype=sums, device=tensor.device)
+    finite, nan = torch.isfinite(tensor), torch.isnan(tensor).sum()
+    values = tensor.to(sums).masked_fill(~finite, 0.0)
+    n, scale = finite.sum(), _power(values.abs().amax())
+    rms = scale * (values / scale).square_().sum().div(n).sqrt()
+    return torch.stack([rms, nan.to(sums), (tensor.numel() - n - nan).to(sums)])
+
+
+def _power(largest: torch.Tensor) -> torch.Tensor:
+    """Return the power of two below a magnitude, 0-d; 1 for 0."""
+    lowest = -1000.0 if largest.dtype == torch.float64 else -120.0
+    exponent = torch.log2(torch.where(largest > 0, largest, 1.0)).floor()
+    return torch.exp2(exponent.clamp(min=lowest))
