@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TypeGuard
 
 import torch
@@ -51,7 +50,7 @@ def gradient_of(parameter: nn.Parameter) -> torch.Tensor | None:
 def observe_weight(weight: torch.Tensor) -> TensorState:
     """Return the state of a weight (fan_out, ...): one sample, fan_out units."""
     values = local(weight.detach())
-    return replace(observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0), unit_axis=0)
+    return observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0)._replace(unit_axis=0)
 
 
 class Gradients:

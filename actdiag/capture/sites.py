@@ -130,13 +130,7 @@ class Site:
 
     def is_again(self, state: TensorState) -> bool:
         """Return whether a recomputed tensor's state is that of the latest tensor."""
-        last = self.last
-        return (
-            last is not None
-            and (last.units, last.samples) == (state.units, state.samples)
-            and torch.equal(last.log, state.log)
-            and torch.equal(last.pooled.first, state.pooled.first)
-        )
+        return self.last is not None and self.last.same_as(state)
 
 
 @dataclass
