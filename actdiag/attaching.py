@@ -32,8 +32,8 @@ def attach(
     Args:
         model: any module; also a submodule, or the wrapper of a compiled or distributed model.
         run: name of the run in the recording.
-        every: record steps 0, every, 2 every, ...; in between the hooks rest, and `step()` reads of the weights
-            and their gradients the rms and the counts of NaN and Inf.
+        every: record steps 0, every, 2 every, ...; in between the hooks rest, and `step()` reads of the
+            weights and their gradients the rms and the counts of NaN and Inf.
         select: patterns of module names, as "encoder.*"; None is all.
         batch_axis: axis of the samples, where a module's type does not tell.
         passive: change no path: compiled models stay compiled and Transformer layers fast, and what that

@@ -12,6 +12,7 @@ from torch.nn import functional
 from actdiag.activations import Activation
 from actdiag.initialisers import Initialiser
 from actdiag.parameters import split_parameter
+from actdiag.statistics import count_outside
 
 
 class Step(nn.Module):
@@ -120,12 +121,9 @@ def named_slope(name: str, slope: float, default: float) -> str:
     return name if slope == default else f"{name}:{slope:g}"
 
 
-def count_saturated(z: torch.Tensor, act: Activation) -> torch.Tensor | None:
-    """Return how many preactivations are saturated, a 0-d count; None where saturation is not defined."""
-    if act.saturation is None:
-        return None
-    below, above = act.saturation
-    return ((z < below) | (z > above)).sum()
+def count_saturated(z: torch.Tensor, act: Activation) -> int | torch.Tensor | None:
+    """Return how many preactivations are saturated, see `count_outside`; None where it is not defined."""
+    return None if act.saturation is None else count_outside(z, *act.saturation)
 
 
 @torch.no_grad()

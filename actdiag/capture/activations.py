@@ -26,8 +26,9 @@ def before_activation(book: Book, call: Call, facts: ModuleFacts, act: str, z: t
     call.saturated = None
     if z is None or outputs.obstacle(z):
         return
-    if book.selects(facts.name):
-        call.saturated = count_saturated(outputs.local(z.detach()), activation(act))
+    known = activation(act)
+    if known.saturation is not None and book.selects(facts.name):
+        call.saturated = count_saturated(outputs.local(z.detach()), known)
     origin = book.ledger.find(z)
     if origin is not None and origin.site.product and origin.site.fresh:
         book.facts[origin.site.product].activation_after = act

@@ -12,10 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from actdiag.capture import outputs
 from actdiag.capture.guard import Guard, Guards, from_signal
-from actdiag.capture.hooks import Hook, graph_task, unwatched
+from actdiag.capture.hooks import Alone, graph_task, unwatched
 from actdiag.capture.ledger import FEW, Entry, Ledger
 from actdiag.capture.options import Options
-from actdiag.capture.sites import START, UNCALLED, ModuleFacts, Rank, Site
+from actdiag.capture.sites import START, UNCALLED, Count, ModuleFacts, Rank, Site
 
 Key = tuple[str, int, str, str, int, bool]
 APART = "forward passes under no_grad beside others in a step are left out, as validation"
@@ -24,26 +24,28 @@ OTHER_TENSORS = "not selected: with tensors='activations' only activations are r
 VIEW = "it is a view of a tensor that was written to"
 
 
-class GradientHook(Hook):
+class GradientHook(Alone):
     """Waits for the gradient of one tensor, and numbers the backward passes through it, from 1."""
 
     __slots__ = ("_book", "_count", "_generation", "_site", "_task")
 
     def __init__(self, book: Book, site: Site) -> None:
-        super().__init__(self._seen, book.guards.heal)
         self._book, self._site, self._generation = book, site, book.generation
         self._task, self._count = -1, 0
 
-    def _seen(self, gradient: torch.Tensor | None) -> None:
-        if gradient is not None and self._generation == self._book.generation:
-            self._book.see_gradient(self._site, gradient, self._number)
-
-    def _number(self) -> int:
-        """Return the number of the pass that runs."""
+    def __call__(self, gradient: torch.Tensor | None) -> None:
+        """Hand on a gradient of the step that the tensor is of."""
+        book = self._book
+        if gradient is None or self._generation != book.generation or torch.compiler.is_compiling():
+            return
         task = graph_task()
         if task != self._task:
             self._task, self._count = task, self._count + 1
-        return self._count
+        try:
+            book.see_gradient(self._site, gradient, self._count)
+        except BaseException:
+            book.guards.heal()
+            raise
 
 
 class Book:
@@ -195,7 +197,9 @@ class Book:
             site.layer = self.facts[site.product].layer if site.product else 0
         return site
 
-    def meet(self, site: Site, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> Site | None:
+    def meet(
+        self, site: Site, tensor: torch.Tensor, saturated: int | torch.Tensor | None = None
+    ) -> Site | None:
         """Fold a tensor into its site, and its gradient when that comes; return the site that has it."""
         site.choose_axes(tensor)
         if graph_task() != -1:
@@ -292,21 +296,21 @@ class Book:
             self.differentiable = True
             self._handles.append(tensor.register_hook(GradientHook(self, site)))  # type: ignore[no-untyped-call]
 
-    def see_gradient(self, site: Site, gradient: torch.Tensor, number: Callable[[], int]) -> None:
+    def see_gradient(self, site: Site, gradient: torch.Tensor, number: int) -> None:
         """Fold the gradient of a tensor into its site; under create_graph it is part of computing the loss.
 
         Args:
             site: of the tensor.
             gradient: dLoss/dTensor.
-            number: tells which backward pass through the tensor this is.
+            number: of the backward pass through the tensor.
         """
         self.backward_seen = self.backward_seen or not torch.is_grad_enabled()
         if outputs.is_plain(gradient) and unwatched():
-            self.lightly(site.module, site.see_gradient, gradient, number())
+            self.lightly(site.module, site.see_gradient, gradient, number)
             return
         with self.guard(site.module):
             why = outputs.obstacle(gradient)
             if why:
                 self.note(f"the gradient of {site.module or 'the model'} is {why}")
                 return
-            site.see_gradient(gradient, number())
+            site.see_gradient(gradient, number)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from actdiag.capture.book import Book
 from actdiag.capture.window import Call
 
@@ -16,7 +14,7 @@ class Counts:
 
     def __init__(self, book: Book) -> None:
         self._book = book
-        self._counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+        self._counts: dict[bool, dict[str, int]] = {True: {}, False: {}}
 
     def clear(self) -> None:
         """Count all calls anew."""
@@ -29,11 +27,13 @@ class Counts:
 
     def number(self, call: Call) -> int:
         """Return the number of a call that is not counted yet, from 0."""
-        return min(self._counts[call.apart][call.name], MOST_CALLS - 1)
+        return min(self._counts[call.apart].get(call.name, 0), MOST_CALLS - 1)
 
-    def add(self, call: Call) -> None:
-        """Count a call."""
+    def add(self, call: Call) -> int:
+        """Count a call; return its number."""
         counts = self._counts[call.apart]
-        counts[call.name] += 1
-        if counts[call.name] == MOST_CALLS + 1:
+        before = counts.get(call.name, 0)
+        counts[call.name] = before + 1
+        if before == MOST_CALLS:
             self._book.note(f"{call.name or 'the model'}: {MANY_CALLS}")
+        return min(before, MOST_CALLS - 1)

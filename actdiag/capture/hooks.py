@@ -35,15 +35,29 @@ def _tables(module: nn.Module) -> tuple[dict[int, Any], ...]:
     )
 
 
-class Hook:
-    """Calls `react` with what torch gives a hook, and returns None whatever happens.
+class Alone:
+    """A callable that belongs to one model: a deep copy or a pickle of it is `Inert`.
 
-    A deep copy or a pickle of it is `Inert`: an attached model copies and pickles, and the copy is not
-    watched.
+    So an attached model copies and pickles, and the copy is not watched.
     """
 
-    __slots__ = ("heal", "react")
+    __slots__ = ()
     __torch_unserializable__ = True  # or saving a tensor that it hangs on warns
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Inert:
+        return Inert()
+
+    def __copy__(self) -> Inert:
+        return Inert()
+
+    def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
+        return Inert, ()
+
+
+class Hook(Alone):
+    """Calls `react` with what torch gives a hook, and returns None whatever happens."""
+
+    __slots__ = ("heal", "react")
 
     def __init__(self, react: Callable[..., None], heal: Callable[[], None]) -> None:
         self.react, self.heal = react, heal
@@ -57,15 +71,6 @@ class Hook:
         except BaseException:
             self.heal()
             raise
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Inert:
-        return Inert()
-
-    def __copy__(self) -> Inert:
-        return Inert()
-
-    def __reduce__(self) -> tuple[type[Inert], tuple[()]]:
-        return Inert, ()
 
 
 graph_task = torch._C._current_graph_task_id

@@ -73,13 +73,15 @@ class LeafWatch:
 
     def _given(self, facts: ModuleFacts, call: Call, module: nn.Module, z: torch.Tensor) -> None:
         """Count a call, and look at what the module is given."""
-        call.number = self._counts.number(call)
-        self._counts.add(call)
-        self._book.notice(z)
+        book = self._book
+        call.number = self._counts.add(call)
+        origin = book.ledger.find(z)
+        if origin is not None and not origin.site.differentiable:
+            book.notice(z)
         if facts.kind == "product":
-            self._book.number(facts, (z,))
+            book.number(facts, (z,))
         elif facts.kind == "activation" and (act := recognise(module)) is not None:
-            before_activation(self._book, call, facts, act, z)
+            before_activation(book, call, facts, act, z)
 
     def ended(self, call: Call, module: nn.Module, args: tuple[Any, ...], output: Any) -> bool:
         """React to the end of such a call; return whether it ended in the ordinary way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 
@@ -21,6 +21,8 @@ class Rank(NamedTuple):
 
 
 START = Rank(0, 0, 0)
+Count: TypeAlias = int | torch.Tensor
+"""A count, 0-d where it has not left its device."""
 UNCALLED = "not called"
 TENSOR_OF = {"product": "preactivation", "activation": "activation"}
 """Kind of module or function -> what its output is called."""
@@ -108,12 +110,12 @@ class Site:
         shape = (1, *tensor.shape) if self.single else tensor.shape
         return shape[self.unit_axis] if len(shape) > 1 else 1
 
-    def state_of(self, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> TensorState:
+    def state_of(self, tensor: torch.Tensor, saturated: Count | None = None) -> TensorState:
         """Return the state of one tensor of this site."""
         bounds = activation(self.activation).range if self.activation else None
         return observe(self._values(tensor), self.unit_axis, self.batch_axis, bounds, saturated)
 
-    def see(self, tensor: torch.Tensor, saturated: torch.Tensor | None = None) -> None:
+    def see(self, tensor: torch.Tensor, saturated: Count | None = None) -> None:
         """Fold the tensor's value into the state."""
         self.last = self.state_of(tensor, saturated)
         self.forward = self.last if self.forward is None else merge(self.forward, self.last)

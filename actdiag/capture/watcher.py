@@ -79,7 +79,8 @@ class Watcher:
     ) -> None:
         """React to the end of a module's call."""
         call = self._window.end(name)
-        self._at_end.pop(name, _nothing)()
+        if self._at_end:
+            self._at_end.pop(name, _nothing)()
         if call is None:
             return
         try:

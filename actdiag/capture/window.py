@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from actdiag.capture.hooks import graph_task, unwatched
+from actdiag.capture.hooks import graph_task
 
 _CALL = nn.Module._call_impl.__code__
 
@@ -50,7 +50,7 @@ class Call:
     in_graph: bool = False
     apart: bool = False
     error: BaseException | None = None
-    saturated: torch.Tensor | None = None
+    saturated: int | torch.Tensor | None = None
     hushed: bool = False
     functions: dict[str, int] | None = None
 
@@ -109,14 +109,13 @@ class Window(threading.local):
         Returns:
             Whether this was done: not where it is the first, nor where other modes are on.
         """
-        if not self.calls:
+        modes = torch._C._len_torch_function_stack()
+        if not self.calls or modes > 1 or torch._C._len_torch_dispatch_stack():
             return False
-        mode = self._mode
-        if mode is not None and torch._C._len_torch_function_stack() == 1 and self._is_on():
+        if modes:
+            if not self._is_on():
+                return False
             torch._C._pop_torch_function_stack()
-        if not unwatched():
-            self.watch_functions()
-            return False
         call.hushed, call.apart, call.in_graph = True, self.calls[0].apart, torch.is_grad_enabled()
         self.calls.append(call)
         return True
@@ -186,7 +185,7 @@ class Window(threading.local):
             torch._C._push_on_torch_function_stack(mode)
 
     def _is_on(self) -> bool:
-        if torch._C._len_torch_function_stack() == 1:
-            return torch._C._get_function_stack_at(0) is self._mode
-        stack = range(torch._C._len_torch_function_stack())
-        return any(torch._C._get_function_stack_at(place) is self._mode for place in stack)
+        modes = torch._C._len_torch_function_stack()
+        if modes < 2:  # as nearly always, and every leaf asks
+            return modes == 1 and torch._C._get_function_stack_at(0) is self._mode
+        return any(torch._C._get_function_stack_at(place) is self._mode for place in range(modes))

@@ -50,8 +50,8 @@ class UnobservedModule(Rule):
     Why it matters:
         No rule can judge what was not seen. It is a warning where a module ran: the verdict may miss
         something there. It is worth knowing only (info) where a module was not called, where the user chose
-        not to see it (select=, tensors=, passive=True), and where what is missing are whole numbers, which carry no
-        gradient.
+        not to see it (select=, tensors=, passive=True), and where what is missing are whole numbers, which
+        carry no gradient.
 
     What to do:
         Not called: nothing, if the step is not meant to use it; else call it. A gradient without a call:
