@@ -15,6 +15,8 @@ from types import ModuleType
 VARIABLE = "ACTDIAG_KERNEL"
 """Set to 0 before Python starts, it leaves all measuring to torch."""
 MODULE = "actdiag._kernels"
+LAYOUT = 1
+"""What the compiled module must be of: an older one may lie about in a source tree."""
 
 
 @cache
@@ -41,7 +43,7 @@ def _obstacle() -> str:
     if importlib.util.find_spec(MODULE) is None:
         return "the C kernel was not built: no compiler was found at install"
     try:
-        import_module(MODULE)
+        compiled = import_module(MODULE)
     except ImportError as error:
         return f"the C kernel does not load: {error}"
-    return ""
+    return "" if compiled.LAYOUT == LAYOUT else "the C kernel is of another version: install again"

@@ -8,6 +8,7 @@ pivot, first and second across samples too), then (4096,) uint32 and with flag 2
 from __future__ import annotations
 
 from collections.abc import Sequence
+from struct import Struct
 
 import numpy as np
 import torch
@@ -26,6 +27,7 @@ Seen = tuple[int, int, int, int, int, bytes]
 HEADER = 64
 SUMS, ACROSS = 6, 4
 _HAS_ACROSS, _HAS_LINEAR = 1, 2
+_SHAPE = Struct("=qq")
 _KERNEL = kernel()
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 """Other types of tensors may have no memory of their own."""
@@ -85,7 +87,7 @@ def is_same(a: bytes, b: bytes) -> bool:
 
 def has_linear(block: bytes) -> bool:
     """Return whether a block holds a linear histogram."""
-    return bool((block[56] | block[63]) & _HAS_LINEAR)  # either end may come first
+    return bool(_shape(block)[1] & _HAS_LINEAR)
 
 
 def log_of(block: bytes) -> Ints:
@@ -117,8 +119,8 @@ def _moments(sums: torch.Tensor) -> Moments:
 
 def _shape(block: bytes) -> tuple[int, int]:
     """Return a block's units and flags."""
-    units, flags = np.frombuffer(block, np.int64, 2, 48)
-    return int(units), int(flags)
+    units, flags = _SHAPE.unpack_from(block, 48)
+    return units, flags
 
 
 def _log_at(block: bytes) -> int:
