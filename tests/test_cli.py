@@ -19,6 +19,7 @@ from rich.console import Console
 from actdiag import Recording, RunSpec, __version__, diagnose
 from actdiag.cli import COMMANDS, cli
 from actdiag.cli.terminal import Terminal
+from actdiag.kernel import kernel_description
 from actdiag.recording import FILES
 from actdiag.rules import RULES
 
@@ -221,7 +222,7 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 
 
 def test_version_and_module() -> None:
-    assert run("--version").output.strip() == f"actdiag, version {__version__}"
+    assert run("--version").output.strip() == f"actdiag {__version__} (statistics: {kernel_description()})"
     output = subprocess.run(
         [sys.executable, "-m", "actdiag", "--version"], capture_output=True, text=True, check=True
     )

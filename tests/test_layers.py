@@ -242,6 +242,7 @@ def loaded_by(script: str) -> set[str]:
     ("arguments", "absent"),
     [
         (["--help"], HEAVY),
+        (["--version"], HEAVY),
         (["rule", "AD101"], {"torch", "matplotlib", "seaborn"}),
         (["list", "activations"], {"torch", "matplotlib", "seaborn"}),
     ],

@@ -68,8 +68,25 @@ class Failure(click.ClickException):
         self.exit_code = error.exit_code  # type: ignore[misc]
 
 
+def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the version and what measures tensors on the CPU, and end."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    from actdiag.kernel import kernel_description
+
+    click.echo(f"actdiag {__version__} (statistics: {kernel_description()})")
+    ctx.exit()
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="actdiag")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
+)
 def cli() -> None:
     """Tell why a deep network does not train, before training it.
 
