@@ -197,9 +197,7 @@ class Book:
             site.layer = self.facts[site.product].layer if site.product else 0
         return site
 
-    def meet(
-        self, site: Site, tensor: torch.Tensor, saturated: int | torch.Tensor | None = None
-    ) -> Site | None:
+    def meet(self, site: Site, tensor: torch.Tensor, saturated: Count | None = None) -> Site | None:
         """Fold a tensor into its site, and its gradient when that comes; return the site that has it."""
         site.choose_axes(tensor)
         if graph_task() != -1:

@@ -50,7 +50,7 @@ def gradient_of(parameter: nn.Parameter) -> torch.Tensor | None:
 def observe_weight(weight: torch.Tensor) -> TensorState:
     """Return the state of a weight (fan_out, ...): one sample, fan_out units."""
     values = local(weight.detach())
-    return observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0)._replace(unit_axis=0)
+    return observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0)
 
 
 class Gradients:

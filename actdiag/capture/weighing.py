@@ -51,7 +51,6 @@ class WeightWatch:
         for place, tensor in self._tensors():
             state = self._trying(place, observe_weight, tensor)
             if state is not None:
-                place = place._replace(unit_axis=state.unit_axis)
                 found.append(Record(place, state, scale=scale if place.backward else 1.0))
         return found
 
@@ -88,11 +87,11 @@ class WeightWatch:
         """Yield each weight in use, and its gradient after it, where they can be measured."""
         for name, parameter, label in self._in_use():
             if not unseen.without_values(parameter):
-                place = Place(self._layer(name), label, self._book.facts[name].type, 0, "", "weight", 0, 0)
-                yield place, local(parameter.detach())
+                where = self._layer(name), label, self._book.facts[name].type, 0, ""
+                yield Place(*where, "weight", 0, 0), local(parameter.detach())
                 gradient = gradient_of(parameter)
                 if gradient is not None:
-                    yield place._replace(tensor="weight_grad", backward=1), gradient
+                    yield Place(*where, "weight_grad", 1, 0), gradient
 
     def _layer(self, name: str) -> int:
         """Return a product's layer; one whose weight another uses has the number of the module it lies in."""
