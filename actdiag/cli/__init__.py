@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
 import click
 
 from actdiag import __version__
+from actdiag.cli.loading import load
 from actdiag.errors import ActdiagError
 
 COMMANDS = {
@@ -36,7 +36,7 @@ class LazyGroup(click.Group):
         """Import the command `cmd_name`; None where there is none."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"actdiag.cli.{cmd_name}").command
+        command: click.Command = load(f"actdiag.cli.{cmd_name}")[0].command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import exit_if_found, rule_options, settings_from, writing_options
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
@@ -135,6 +136,7 @@ def command(
     request, settings = Request(data=data, **options), settings_from(select, ignore, assignments)
     request.check()
     terminal = Terminal(as_json, quiet)
+    _load(formats, terminal)
     with redirect_stdout(sys.stderr) if as_json or quiet else nullcontext():  # what the user's code prints
         recording = _measure(request, terminal)
     from actdiag.diagnosis import diagnose
@@ -149,12 +151,17 @@ def command(
     exit_if_found(diagnosis, fail_on)
 
 
-def _measure(request: Request, terminal: Terminal) -> Recording:
+def _load(formats: tuple[str, ...], terminal: Terminal) -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # see scan
     with terminal.doing("loading torch"):
-        from actdiag.batches import batches_from
-        from actdiag.checking import measure
-        from actdiag.scanning import resolve_device
+        load("actdiag.batches", "actdiag.checking", "actdiag.scanning", *reporting(formats))
+
+
+def _measure(request: Request, terminal: Terminal) -> Recording:
+    from actdiag.batches import batches_from
+    from actdiag.checking import measure
+    from actdiag.scanning import resolve_device
+
     device = None if request.device is None else resolve_device(request.device)
     with current_folder_on_path(), terminal.doing(f"measuring {request.model}"):
         model, notes = _build(request)

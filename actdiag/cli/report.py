@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import settings_from, writing_options
 
 
@@ -26,6 +27,7 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
     from actdiag.reporters import REPORTERS, report
 
     recording = Recording.load(folder)
+    load(*reporting(formats))
     diagnosis = diagnose(recording, settings_from((), (), ()))
     if out is not None and out.resolve() != folder.resolve():
         click.echo(f"Wrote {report(recording, diagnosis, out, formats, force=force)}")

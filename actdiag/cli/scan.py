@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import Command, exit_if_found, rule_options, settings_from, writing_options
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
@@ -94,6 +95,7 @@ def command(
         raise UsageError(f"seeds is a whole number >= 1, got {seeds}")
     parse_source(spec.data)
     terminal = Terminal(as_json, quiet)
+    _load(formats, terminal)
     recording = _measure(spec, seeds, terminal)
     from actdiag.diagnosis import diagnose
     from actdiag.reporters import report
@@ -107,11 +109,16 @@ def command(
     exit_if_found(diagnosis, fail_on)
 
 
-def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:
+def _load(formats: tuple[str, ...], terminal: Terminal) -> None:
     # Threads that spin while they wait cost a busy machine several times the run itself.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with terminal.doing("loading torch"):
-        from actdiag.scanning import draws, scan
+        load("actdiag.scanning", *reporting(formats))
+
+
+def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:
+    from actdiag.scanning import draws, scan
+
     recordings = []
     for number, draw in enumerate(draws(spec, seeds), start=1):
         with terminal.doing(f"measuring draw {number} of {seeds}"):
