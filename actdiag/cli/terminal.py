@@ -97,14 +97,17 @@ class Terminal:
         if recording.meta["runs"][run].get("spec") is None:
             shapes += [(width, {}) for width in NAME_WIDTHS]
         shapes += [(0, panels), (0, {})]
-        wide = self.console.options.update(max_width=1000)
-        tables = [self._table(layers, *shape) for shape in shapes]
-        fits = [x for x in tables if self.console.measure(x, options=wide).maximum <= self.console.width]
+        *richer, poorest = shapes
         self.console.print()
-        self.console.print((fits or tables[-1:])[0])
+        tables = (self._table(layers, *shape) for shape in richer)
+        self.console.print(next(filter(self._fits, tables), None) or self._table(layers, *poorest))
         if len(layers) > len(_shown(layers)):
             self._print(f"... {len(layers) - len(_shown(layers))} more layers in report.html")
         self.console.print()
+
+    def _fits(self, table: Table) -> bool:
+        wide = self.console.options.update(max_width=1000)
+        return self.console.measure(table, options=wide).maximum <= self.console.width
 
     def _table(
         self, layers: Sequence[Mapping[Any, Any]], name_width: int, panels: Mapping[int, Panel]
