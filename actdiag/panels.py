@@ -14,7 +14,6 @@ from actdiag.bins import coarsen, quantiles, rebin
 from actdiag.errors import ActdiagError
 from actdiag.numerals import numeral, percent
 from actdiag.profiles import product_rows
-from actdiag.recording import Recording
 from actdiag.rules.base import Run
 
 Floats = NDArray[np.float64]
@@ -46,16 +45,14 @@ class Panel:
     notes: tuple[str, ...] = ()
 
 
-def activation_panels(recording: Recording, run: str) -> list[Panel]:
+def activation_panels(view: Run) -> list[Panel]:
     """Return the histogram of each layer's activation; over the whole range where phi is bounded."""
-    view = Run(run, recording.of(run))
     rows = view.at("activation").drop_duplicates("layer")
     return _panels(view, rows, _bounds(view))
 
 
-def gradient_panels(recording: Recording, run: str) -> list[Panel]:
+def gradient_panels(view: Run) -> list[Panel]:
     """Return the histogram of each hidden layer's preactivation gradient; of the head if that is all."""
-    view = Run(run, recording.of(run))
     rows = product_rows(view, "preactivation_grad")
     hidden = rows[rows["layer"].isin(view.at("activation")["layer"])]
     return _panels(view, hidden if len(hidden) else rows, None)

@@ -18,7 +18,7 @@ from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis
 from actdiag.profiles import Curve, Profile
-from actdiag.recording import Recording
+from actdiag.rules.base import Run
 from actdiag.svg import LogAxis, clear_end, ticks
 
 COLUMNS = 10
@@ -28,18 +28,18 @@ INK, MUTED, BLUE, GREEN, VERMILION = "#1d2329", "#5b6570", "#0b62a8", "#00806a",
 _PANEL = (1.3, 1.05)
 
 
-def distributions(recording: Recording, run: str) -> Figure:
+def distributions(run: Run) -> Figure:
     """Draw the histogram of every hidden layer: activations above, gradients of preactivations below."""
     blocks = [
-        ("activations", activation_panels(recording, run), BLUE),
-        ("gradients of the preactivations", gradient_panels(recording, run), VERMILION),
+        ("activations", activation_panels(run), BLUE),
+        ("gradients of the preactivations", gradient_panels(run), VERMILION),
     ]
     columns = min(COLUMNS, max(len(panels) for _, panels, _ in blocks) or 1)
     rows = [math.ceil(len(panels) / columns) for _, panels, _ in blocks]
     width = max(columns * _PANEL[0] + 0.3, 6.0)
     height = 0.45 + sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
     with _style():
-        figure = _figure(width, height, profiles.title(recording, run))
+        figure = _figure(width, height, profiles.title(run))
         top = height - 0.45
         for (heading, panels, colour), count in zip(blocks, rows, strict=True):
             words = ", ".join(filter(None, (heading, axis_words(panels) if panels else "no hidden layer")))
@@ -49,14 +49,14 @@ def distributions(recording: Recording, run: str) -> Figure:
         return figure
 
 
-def profile(recording: Recording, run: str) -> Figure:
+def profile(run: Run) -> Figure:
     """Draw against depth, on log axes: rms and std_across of the activation; norm of a sample's gradient."""
     parts = [
-        ("activation", profiles.forward_profile(recording, run), (BLUE, GREEN)),
-        ("norm of a sample's gradient", profiles.backward_profile(recording, run), (VERMILION,)),
+        ("activation", profiles.forward_profile(run), (BLUE, GREEN)),
+        ("norm of a sample's gradient", profiles.backward_profile(run), (VERMILION,)),
     ]
     with _style():
-        figure = _figure(10.0, 4.0, profiles.title(recording, run))
+        figure = _figure(10.0, 4.0, profiles.title(run))
         for place, (heading, part, colours) in enumerate(parts):
             axes = figure.add_axes((0.065 + 0.5 * place, 0.13, 0.425, 0.69))
             axes.set_title(heading, loc="left", color=MUTED, size=9)

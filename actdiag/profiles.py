@@ -63,16 +63,16 @@ class Profile:
         return [(name, limit) for name, limit in scaled if low < limit < high]
 
 
-def shown_run(recording: Recording, diagnosis: Diagnosis) -> str:
+def shown_run(recording: Recording, diagnosis: Diagnosis) -> Run:
     """Return the run to draw: the first that got the verdict."""
-    return diagnosis.typical_run if diagnosis.runs else recording.runs[0]
+    return Run.of(recording, diagnosis.typical_run if diagnosis.runs else recording.runs[0])
 
 
-def title(recording: Recording, run: str) -> str:
+def title(run: Run) -> str:
     """Return a short name of the run for people: `tanh, xavier, 10 x 256`."""
-    spec = recording.meta["runs"][run].get("spec")
+    spec = run.spec
     if not spec:
-        return run
+        return run.name
     parts = [spec["act"], spec["init"], f"{spec['depth']} x {spec['width']}"]
     parts += [f"{spec['norm']} norm"] if spec.get("norm", "none") != "none" else []
     parts += ["residual"] if spec.get("residual") else []
@@ -112,14 +112,13 @@ def product_rows(view: Run, tensor: str, rows: pd.DataFrame | None = None) -> pd
     return rows[rows["module"].isin(products) | owners.isin(products)].drop_duplicates("layer")
 
 
-def layer_table(recording: Recording, run: str) -> pd.DataFrame:
+def layer_table(view: Run) -> pd.DataFrame:
     """Return what was measured at each layer, one row per layer, the input as layer 0.
 
     Columns: layer, module, units, rms, std_across, zero_fraction, dead_units, saturated_fraction (of the
     activation), gradient_norm (mean over samples, of the preactivation), grad_to_weight; NaN where a layer
     has no such number.
     """
-    view = Run(run, recording.of(run))
     forward = view.at("activation").drop_duplicates("layer").set_index("layer")
     inputs = view.at("input").drop_duplicates("layer").set_index("layer")
     gradients = product_rows(view, "preactivation_grad").set_index("layer")
@@ -135,9 +134,8 @@ def layer_table(recording: Recording, run: str) -> pd.DataFrame:
     return table.reset_index()
 
 
-def forward_profile(recording: Recording, run: str) -> Profile:
+def forward_profile(view: Run) -> Profile:
     """Return rms and std_across of the activations against depth, the input as layer 0."""
-    view = Run(run, recording.of(run))
     curves = [
         *_measured(view, "rms", lambda rows: rows["rms"], _signal),
         *_measured(view, "std_across", lambda rows: rows["std_across"], _signal),
@@ -145,12 +143,11 @@ def forward_profile(recording: Recording, run: str) -> Profile:
     return Profile(tuple(curves))
 
 
-def backward_profile(recording: Recording, run: str) -> Profile:
+def backward_profile(view: Run) -> Profile:
     """Return the mean norm of a sample's gradient against depth, at every product's output.
 
     A sample's norm is sqrt(units) times the rms of an element: that is the scale of the limits.
     """
-    view = Run(run, recording.of(run))
     curves = _measured(view, "gradient norm", sample_norm, _gradients)
     rows = product_rows(view, "preactivation_grad")
     elements = (rows["units"] * rows["positions"]).median() if len(rows) else 1.0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from actdiag import schema
 from actdiag.recording import Recording, frame
+from actdiag.rules.base import Run
 from actdiag.types import Diagnosis, Finding, Outcome, RunSpec, Severity
 
 Floats = NDArray[np.float64]
@@ -181,6 +182,11 @@ def finding(run: str, severity: Severity = Severity.ERROR, **changes: Any) -> Fi
         "Use --init xavier.",
     )
     return replace(given, **changes)
+
+
+def first_run(recording: Recording) -> Run:
+    """Return a recording's first run, as the figures take it."""
+    return Run.of(recording, recording.runs[0])
 
 
 def diagnosis(recording: Recording, *findings: Finding) -> Diagnosis:

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from fake_recording import Floats, diagnosis, fake, simulate
+from fake_recording import Floats, diagnosis, fake, first_run, simulate
 from matplotlib import pyplot
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
@@ -40,7 +40,7 @@ def with_rows(recording: Recording, **columns: Any) -> Recording:
 @pytest.mark.parametrize(("depth", "rows"), [(3, 1), (12, 2), (50, 5)])
 def test_distributions_have_a_histogram_per_layer_and_ten_in_a_row(depth: int, rows: int) -> None:
     recording, _, _ = simulate(depth)
-    figure = plots.distributions(recording, recording.runs[0])
+    figure = plots.distributions(first_run(recording))
     drawn = [axes for axes in figure.axes if any(isinstance(p, StepPatch) for p in axes.patches)]
     assert len(drawn) == 2 * depth
     assert len({round(axes.get_position().y0, 4) for axes in drawn}) == 2 * rows
@@ -51,7 +51,7 @@ def test_distributions_have_a_histogram_per_layer_and_ten_in_a_row(depth: int, r
 
 def test_bounded_activation_is_drawn_over_its_whole_range_in_true_proportion() -> None:
     recording, activations, _ = simulate(2, sigma=1.5)
-    for panel, values in zip(activation_panels(recording, recording.runs[0]), activations, strict=True):
+    for panel, values in zip(activation_panels(first_run(recording)), activations, strict=True):
         counts = np.histogram(values, 64, (-1.0, 1.0))[0]
         assert (panel.low, panel.high) == (-1.0, 1.0)
         np.testing.assert_allclose(panel.heights, counts / counts.max(), rtol=1e-12)
@@ -60,7 +60,7 @@ def test_bounded_activation_is_drawn_over_its_whole_range_in_true_proportion() -
 def test_gradient_histogram_is_close_to_that_of_the_samples_themselves() -> None:
     values = np.random.default_rng(1).normal(0.0, 3e-7, (4000, 16))
     recording = fake([values], [values, values], bounds=None)
-    (panel,) = gradient_panels(recording, recording.runs[0])
+    (panel,) = gradient_panels(first_run(recording))
     counts = np.histogram(values, len(panel.heights), (panel.low, panel.high))[0]
     assert panel.low == -panel.high
     assert panel.high == pytest.approx(np.quantile(np.abs(values), 1 - 2 * TAIL), rel=0.08)
@@ -71,7 +71,7 @@ def test_gradient_histogram_is_close_to_that_of_the_samples_themselves() -> None
 def test_layers_share_an_axis_only_while_all_stay_legible(ratio: float, shared: bool) -> None:
     values = np.random.default_rng(2).standard_normal((500, 8))
     recording = fake([values, values], [values, values / ratio, values], bounds=None)
-    panels = gradient_panels(recording, recording.runs[0])
+    panels = gradient_panels(first_run(recording))
     assert shared_axis(panels) is shared
     assert len(panels) == 2
 
@@ -79,7 +79,7 @@ def test_layers_share_an_axis_only_while_all_stay_legible(ratio: float, shared: 
 def test_a_bar_of_zeros_does_not_flatten_the_rest_and_is_told() -> None:
     values = np.maximum(np.random.default_rng(3).standard_normal((1000, 16)), 0.0)
     recording = fake([values], [values, values], act="relu", bounds=None)
-    (panel,) = activation_panels(recording, recording.runs[0])
+    (panel,) = activation_panels(first_run(recording))
     assert panel.low == 0.0
     assert panel.heights[0] == 1.0
     assert panel.heights[1] == pytest.approx(0.8, abs=0.05)
@@ -89,7 +89,7 @@ def test_a_bar_of_zeros_does_not_flatten_the_rest_and_is_told() -> None:
 def test_negative_zeros_are_in_the_picture() -> None:
     values = np.where(np.arange(400).reshape(100, 4) % 2, np.linspace(0.0, 1.0, 400).reshape(100, 4), -0.0)
     recording = fake([values], [values, values], act="relu", bounds=None)
-    (panel,) = activation_panels(recording, recording.runs[0])
+    (panel,) = activation_panels(first_run(recording))
     assert panel.low == 0.0
     assert panel.heights[0] == 1.0
     assert panel.heights[1:].max() == pytest.approx(0.8)
@@ -97,7 +97,7 @@ def test_negative_zeros_are_in_the_picture() -> None:
 
 def test_profile_draws_rms_and_the_norm_of_a_sample() -> None:
     recording, activations, gradients = simulate(6, sigma=1.3)
-    figure = plots.profile(recording, recording.runs[0])
+    figure = plots.profile(first_run(recording))
     rms = [np.sqrt((x**2).mean()) for x in activations]
     across = [np.sqrt(x.var(axis=0).mean()) for x in activations]
     norms = [np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
@@ -109,11 +109,11 @@ def test_profile_draws_rms_and_the_norm_of_a_sample() -> None:
 
 def test_theory_is_dashed_and_measured_is_not() -> None:
     recording, _, _ = simulate(4)
-    figure = plots.profile(with_rows(recording, rms=0.5), recording.runs[0])
+    figure = plots.profile(first_run(with_rows(recording, rms=0.5)))
     styles = {str(line.get_label()): line.get_linestyle() for line in figure.axes[0].lines}
     assert (styles["rms"], styles["rms, theory"]) == ("-", "--")
     np.testing.assert_array_equal(lines(figure, 0)["rms, theory"], np.full(4, 0.5))
-    assert lines(plots.profile(recording, recording.runs[0]), 0).keys() == {"rms", "std_across"}
+    assert lines(plots.profile(first_run(recording)), 0).keys() == {"rms", "std_across"}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_limits_of_number_formats_are_named_where_they_are_in_view(scale: float,
     values = np.random.default_rng(4).standard_normal((64, 16))
     layers = [values, values * np.sqrt(scale), values * scale]
     recording = fake(layers, [values] * 4, act="relu", bounds=None)
-    figure = plots.profile(recording, recording.runs[0])
+    figure = plots.profile(first_run(recording))
     found = {text.get_text() for text in figure.axes[0].texts}
     assert found - {"smallest subnormal float16"} == named - {"smallest subnormal float16"}
     if scale == 1e-6:
@@ -157,7 +157,7 @@ def test_odd_recordings_are_drawn_and_say_what_they_are(name: str, bounds: Any) 
         inside = values[np.isfinite(values)]
         only = {index: np.histogram(inside, 128, bounds)[0] for index in recording.linear}
         recording = Recording(rows.rows, rows.modules, rows.histograms, only, {}, rows.meta)
-    figure = plots.distributions(recording, recording.runs[0])
+    figure = plots.distributions(first_run(recording))
     assert sum(note in word for word in words(figure)) == 2
     files = REPORTERS["png"](recording, diagnosis(recording))
     assert all(data.startswith(b"\x89PNG") for data in files.values())
@@ -168,21 +168,21 @@ def test_values_that_have_no_place_on_a_log_axis_leave_a_gap_and_a_mark() -> Non
     values = np.random.default_rng(5).standard_normal((8, 4))
     layers = [values, np.zeros((8, 4)), np.full((8, 4), np.nan), values]
     recording = fake(layers, [values] * 5, bounds=None)
-    drawn = lines(plots.profile(recording, recording.runs[0]), 0)
+    drawn = lines(plots.profile(first_run(recording)), 0)
     assert np.isnan(drawn["rms"]).tolist() == [False, True, True, False]
     assert len(drawn["rms: exactly 0"]) == len(drawn["rms: not finite"]) == 1
 
 
 def test_a_perceptron_has_no_hidden_layer_to_draw() -> None:
     recording = fake([], [np.random.default_rng(6).standard_normal((8, 4))])
-    assert any("no hidden layer" in word for word in words(plots.distributions(recording, recording.runs[0])))
+    assert any("no hidden layer" in word for word in words(plots.distributions(first_run(recording))))
     assert len(REPORTERS["png"](recording, diagnosis(recording))) == 2
 
 
 def test_a_histogram_that_was_not_kept_is_said() -> None:
     recording, _, _ = simulate(2, act="relu")
     bare = Recording(recording.rows, recording.modules, {}, {}, {}, recording.meta)
-    assert sum("not recorded" in word for word in words(plots.distributions(bare, bare.runs[0]))) == 4
+    assert sum("not recorded" in word for word in words(plots.distributions(first_run(bare)))) == 4
 
 
 def test_names_are_never_read_as_tex() -> None:
@@ -197,7 +197,7 @@ def test_names_are_never_read_as_tex() -> None:
         {},
         {**recording.meta, "runs": {name: facts}},
     )
-    assert words(plots.profile(renamed, name))[0] == "$\\frac{$ ? <b>"
+    assert words(plots.profile(first_run(renamed)))[0] == "$\\frac{$ ? <b>"
     assert len(REPORTERS["png"](renamed, diagnosis(renamed))) == 2
 
 
@@ -212,7 +212,7 @@ def test_png_is_the_same_every_time_and_leaves_no_figure_open() -> None:
 
 def test_layer_table_says_what_numpy_says() -> None:
     recording, activations, gradients = simulate(3)
-    table = layer_table(recording, recording.runs[0])
+    table = layer_table(first_run(recording))
     assert table["layer"].tolist() == [1, 2, 3, 4]
     assert table["module"].tolist() == ["layer1.linear", "layer2.linear", "layer3.linear", "head"]
     expected = [*(np.sqrt((x**2).mean()) for x in activations), np.nan]
@@ -240,7 +240,7 @@ def test_layer_table_takes_the_first_weight_of_several_and_no_layer_0() -> None:
         pd.concat([modules, idle_module], ignore_index=True),
         meta=recording.meta,
     )
-    table = layer_table(changed, recording.runs[0])
+    table = layer_table(first_run(changed))
     assert table["layer"].tolist() == [0, 1, 2, 3]
     np.testing.assert_allclose(table["grad_to_weight"], [np.nan, 0.01, 0.02, 0.03])
 
@@ -252,7 +252,7 @@ def test_the_last_backward_pass_is_drawn() -> None:
     rows.loc[chosen, "backward"] = 1
     again = rows[chosen].assign(backward=2, rms=rows.loc[chosen, "rms"] * 5.0)
     both = pd.concat([rows, again], ignore_index=True)
-    figure = plots.profile(Recording(both, recording.modules, meta=recording.meta), recording.runs[0])
+    figure = plots.profile(first_run(Recording(both, recording.modules, meta=recording.meta)))
     norms = [5.0 * np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
     np.testing.assert_allclose(lines(figure, 1)["gradient norm"], norms, rtol=1e-12)
 

@@ -60,11 +60,11 @@ class Terminal:
 
             self.console.out(json.dumps(diagnosis_as_dict(diagnosis), indent=1), highlight=False)
             return
-        run = Run(diagnosis.typical_run, recording.of(diagnosis.typical_run))
+        run = Run.of(recording, diagnosis.typical_run)
         self._verdict(run, diagnosis)
         if self.quiet:
             return
-        self._layers(recording, run.name)
+        self._layers(run)
         for finding in diagnosis.of(run.name).findings:
             self._finding(finding)
         self._checks(run, diagnosis.of(run.name))
@@ -89,12 +89,12 @@ class Terminal:
         if others:
             self._print(f"The other draws: {others}. Shown below: {run.name}.")
 
-    def _layers(self, recording: Recording, run: str) -> None:
+    def _layers(self, run: Run) -> None:
         """Print the richest table that fits; names go last where they are those of the user's own model."""
-        layers = layer_table(recording, run).to_dict("records")
-        panels = {panel.layer: panel for panel in activation_panels(recording, run)}
+        layers = layer_table(run).to_dict("records")
+        panels = {panel.layer: panel for panel in activation_panels(run)}
         shapes: list[tuple[int, Mapping[int, Panel]]] = [(width, panels) for width in NAME_WIDTHS]
-        if recording.meta["runs"][run].get("spec") is None:
+        if run.spec is None:
             shapes += [(width, {}) for width in NAME_WIDTHS]
         shapes += [(0, panels), (0, {})]
         *richer, poorest = shapes
@@ -170,7 +170,7 @@ class Terminal:
 
 
 def _sentence(run: Run) -> str:
-    spec, name = run.spec, title(run.recording, run.name)
+    spec, name = run.spec, title(run)
     if spec is None:
         return name
     gain = "" if spec["gain"] is None else f", gain {spec['gain']:.4g}"

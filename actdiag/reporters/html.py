@@ -74,12 +74,12 @@ def html_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
 def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
     """Return what the template shows, for the run that stands for the verdict."""
     run = profiles.shown_run(recording, diagnosis)
-    mine, facts = diagnosis.of(run), recording.meta["runs"][run]
+    mine, facts = diagnosis.of(run.name), run.facts
     findings = sorted(mine.findings, key=lambda finding: -finding.severity.rank)
     verdict = diagnosis.verdict
     return {
-        "run": run,
-        "title": profiles.title(recording, run),
+        "run": run.name,
+        "title": profiles.title(run),
         "verdict": verdict,
         "tone": _TONES.get(verdict, "fair"),
         "mark": _MARKS[_TONES.get(verdict, "fair")],
@@ -91,20 +91,20 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "passed": mine.passed,
         "skipped": mine.skipped,
         "notes": facts.get("notes") or [],
-        "remarks": profiles.remarks(Run(run, recording.of(run))),
-        **_coverage(recording, run),
+        "remarks": profiles.remarks(run),
+        **_coverage(run),
         "spec": _spec(facts.get("spec")),
         "command": str(facts.get("command", "")).split(" --"),
         "loss": {name: value for name, value in (facts.get("loss") or {}).items() if value is not None},
         "versions": {name: recording.meta.get(name, "unknown") for name in ("actdiag", "torch", "schema")},
-        **_figures(recording, run),
-        **_table(recording, run),
+        **_figures(run),
+        **_table(run),
     }
 
 
-def _coverage(recording: Recording, run: str) -> dict[str, Any]:
+def _coverage(run: Run) -> dict[str, Any]:
     """Return what was seen of the model: a sentence, and the modules that were not, by reason."""
-    coverage = Coverage.of(recording.of(run).modules)
+    coverage = Coverage.of(run.recording.modules)
     gaps = [
         {"what": str(gap), "names": [printable(name) or "the model itself" for name in gap.names]}
         for gap in coverage.gaps
@@ -150,26 +150,26 @@ def _spec(spec: Mapping[str, Any] | None) -> dict[str, Any]:
     return dict(spec or {})
 
 
-def _figures(recording: Recording, run: str) -> dict[str, Any]:
+def _figures(run: Run) -> dict[str, Any]:
     sets = [
-        histograms("a", "Activations", "rms", activation_panels(recording, run)),
-        histograms("g", "Gradients of the preactivations", "gradient", gradient_panels(recording, run)),
+        histograms("a", "Activations", "rms", activation_panels(run)),
+        histograms("g", "Gradients of the preactivations", "gradient", gradient_panels(run)),
     ]
     return {
         "box": BOX,
         "fold": FOLD,
         "sets": sets,
         "charts": [
-            chart("forward", "Activation", profiles.forward_profile(recording, run)),
-            chart("backward", "Norm of a sample's gradient", profiles.backward_profile(recording, run)),
+            chart("forward", "Activation", profiles.forward_profile(run)),
+            chart("backward", "Norm of a sample's gradient", profiles.backward_profile(run)),
         ],
         "minis": {panel.layer: panel.name for panel in sets[0].panels if panel.path},
     }
 
 
-def _table(recording: Recording, run: str) -> dict[str, Any]:
+def _table(run: Run) -> dict[str, Any]:
     """Return the table of layers as text, without the columns that have no number at all."""
-    table = profiles.layer_table(recording, run)
+    table = profiles.layer_table(run)
     columns = [column for column in _COLUMNS if table[column.name].notna().any()]
     rows = [
         {

@@ -21,8 +21,8 @@ def png_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
 
     run = shown_run(recording, diagnosis)
     return {
-        "distributions.png": _png(plots.distributions(recording, run)),
-        "profile.png": _png(plots.profile(recording, run)),
+        "distributions.png": _png(plots.distributions(run)),
+        "profile.png": _png(plots.profile(run)),
     }
 
 

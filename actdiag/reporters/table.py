@@ -8,6 +8,7 @@ from actdiag.numerals import interval
 from actdiag.profiles import layer_table
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
+from actdiag.rules.base import Run
 from actdiag.types import Diagnosis
 
 _FINDING = (
@@ -27,7 +28,7 @@ _FINDING = (
 @REPORTERS.row("csv")
 def csv_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
     """Return layers.csv and findings.csv."""
-    tables = [layer_table(recording, run).assign(run=run) for run in recording.runs]
+    tables = [layer_table(Run.of(recording, run)).assign(run=run) for run in recording.runs]
     layers = pd.concat(tables, ignore_index=True)
     findings = pd.DataFrame(
         [

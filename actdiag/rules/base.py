@@ -48,6 +48,11 @@ class Run:
     recording: Recording
     step: int | None = None
 
+    @classmethod
+    def of(cls, recording: Recording, name: str) -> Run:
+        """Return a run of a recording of one or more; what was selected from it once is kept with it."""
+        return cls(name, recording.of(name))
+
     @cached_property
     def rows(self) -> pd.DataFrame:
         """Return the measured rows of all steps."""
