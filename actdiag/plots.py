@@ -12,7 +12,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 
 from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
@@ -26,6 +28,8 @@ COLUMNS = 10
 INK, MUTED, BLUE, GREEN, VERMILION = "#1d2329", "#5b6570", "#0b62a8", "#00806a", "#bf4a08"
 """Colours as in the report; the three for data stay apart for colour-blind readers."""
 _PANEL = (1.3, 1.05)
+_TALL = _PANEL[1] - 0.35
+"""Of a panel, in inches: its width and height, and how much of the height is for the bars."""
 
 
 def distributions(run: Run) -> Figure:
@@ -40,11 +44,12 @@ def distributions(run: Run) -> Figure:
     height = 0.45 + sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
     with _style():
         figure = _figure(width, height, profiles.title(run))
+        sheet = _sheet(figure)
         top = height - 0.45
         for (heading, panels, colour), count in zip(blocks, rows, strict=True):
             words = ", ".join(filter(None, (heading, axis_words(panels) if panels else "no hidden layer")))
-            figure.text(0.15 / width, (top - 0.16) / height, words, color=MUTED, size=9)
-            _block(figure, panels, colour, top - 0.32, columns)
+            sheet.text(0.15, top - 0.16, words, color=MUTED, size=9)
+            _block(sheet, panels, colour, top - 0.32, columns)
             top -= 0.32 + count * (_PANEL[1] + 0.2)
         return figure
 
@@ -90,36 +95,44 @@ def _figure(width: float, height: float, heading: str) -> Figure:
     return figure
 
 
-def _block(figure: Figure, panels: Sequence[Panel], colour: str, top: float, columns: int) -> None:
-    """Draw panels in rows of `columns`, the first row's upper edge `top` inches above the figure's foot."""
+def _sheet(figure: Figure) -> Axes:
+    """Return axes over the whole figure, in inches from its lower left: axes of a panel's own take 6 ms."""
     width, height = figure.get_size_inches()
-    step = (width - 0.3) / columns
+    sheet = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0.0, width), ylim=(0.0, height))
+    sheet.set_axis_off()
+    return sheet
+
+
+def _block(sheet: Axes, panels: Sequence[Panel], colour: str, top: float, columns: int) -> None:
+    """Draw panels in rows of `columns`, the first row's upper edge at `top`."""
+    step = (sheet.get_xlim()[1] - 0.3) / columns
     own = not shared_axis(panels)
+    feet = []
     for place, panel in enumerate(panels):
         row, column = divmod(place, columns)
-        bottom = top - (row + 1) * (_PANEL[1] + 0.2) + 0.42
-        frame = (
-            (0.15 + column * step) / width,
-            bottom / height,
-            0.9 * step / width,
-            (_PANEL[1] - 0.35) / height,
-        )
-        _histogram(figure.add_axes(frame), panel, colour, own)
+        left, bottom = 0.15 + column * step, top - (row + 1) * (_PANEL[1] + 0.2) + 0.42
+        feet.append([(left, bottom), (left + 0.9 * step, bottom)])
+        _histogram(sheet, panel, colour, feet[-1], own)
+    lines = LineCollection(feet, colors=MUTED, linewidths=1.0, capstyle="projecting", zorder=2.5)
+    sheet.add_collection(lines, autolim=False)
 
 
-def _histogram(axes: Axes, panel: Panel, colour: str, own: bool) -> None:
-    axes.set(xlim=(0, 1), ylim=(0, 1.05), xticks=[], yticks=[])
-    for side in ("left", "right", "top"):
-        axes.spines[side].set_visible(False)
+def _histogram(
+    sheet: Axes, panel: Panel, colour: str, foot: Sequence[tuple[float, float]], own: bool
+) -> None:
+    """Draw a panel that stands on a line from one end of its axis to the other."""
+    (left, bottom), (right, _) = foot
     words = "  ".join((f"layer {panel.layer}", *panel.notes))
-    axes.text(0.0, 1.06, words, size=7, color=INK, transform=axes.transAxes)
+    sheet.text(left, bottom + 1.06 * _TALL, words, size=7, color=INK)
     if not panel.heights.size:
         return
-    axes.stairs(panel.heights, np.linspace(0, 1, len(panel.heights) + 1), fill=True, color=colour, lw=0)
+    edges = np.linspace(left, right, len(panel.heights) + 1)
+    tops = bottom + panel.heights * _TALL / 1.05
+    sheet.add_artist(StepPatch(tops, edges, baseline=bottom, fill=True, color=colour, lw=0))
     if own:
-        for place, align in ((panel.low, "left"), (panel.high, "right")):
-            x = 0.0 if align == "left" else 1.0
-            axes.text(x, -0.06, numeral(place, 2), size=6.5, color=MUTED, ha=align, va="top")
+        for x, value, align in ((left, panel.low, "left"), (right, panel.high, "right")):
+            below = bottom - 0.057 * _TALL
+            sheet.text(x, below, numeral(value, 2), size=6.5, color=MUTED, ha=align, va="top")
 
 
 def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:

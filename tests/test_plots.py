@@ -31,6 +31,11 @@ def lines(figure: Figure, panel: int) -> dict[str, Floats]:
     return {str(line.get_label()): np.asarray(line.get_ydata()) for line in figure.axes[panel].lines}
 
 
+def bars(figure: Figure) -> list[Any]:
+    """Return the values, edges and baseline of each histogram, in the order drawn."""
+    return [part.get_data() for axes in figure.axes for part in axes.patches if isinstance(part, StepPatch)]
+
+
 def with_rows(recording: Recording, **columns: Any) -> Recording:
     rows = recording.rows.assign(source="theory", **columns)
     both = pd.concat([recording.rows, rows], ignore_index=True)
@@ -41,9 +46,10 @@ def with_rows(recording: Recording, **columns: Any) -> Recording:
 def test_distributions_have_a_histogram_per_layer_and_ten_in_a_row(depth: int, rows: int) -> None:
     recording, _, _ = simulate(depth)
     figure = plots.distributions(first_run(recording))
-    drawn = [axes for axes in figure.axes if any(isinstance(p, StepPatch) for p in axes.patches)]
+    drawn = bars(figure)
     assert len(drawn) == 2 * depth
-    assert len({round(axes.get_position().y0, 4) for axes in drawn}) == 2 * rows
+    assert len({round(float(histogram.baseline), 4) for histogram in drawn}) == 2 * rows
+    assert len({round(float(histogram.edges[0]), 4) for histogram in drawn}) == min(depth, 10)
     assert [word for word in words(figure) if word.startswith("layer ")] == [
         f"layer {layer}" for _ in range(2) for layer in range(1, depth + 1)
     ]
@@ -55,6 +61,19 @@ def test_bounded_activation_is_drawn_over_its_whole_range_in_true_proportion() -
         counts = np.histogram(values, 64, (-1.0, 1.0))[0]
         assert (panel.low, panel.high) == (-1.0, 1.0)
         np.testing.assert_allclose(panel.heights, counts / counts.max(), rtol=1e-12)
+
+
+def test_bars_are_as_tall_as_the_counts_and_stand_on_a_line_as_long_as_the_axis() -> None:
+    recording, activations, _ = simulate(3, sigma=1.5)
+    figure = plots.distributions(first_run(recording))
+    feet = [segment for part in figure.axes[0].collections for segment in part.get_segments()]
+    for histogram, foot, values in zip(bars(figure), feet, activations, strict=False):
+        counts = np.histogram(values, 64, (-1.0, 1.0))[0]
+        tall = histogram.values - histogram.baseline
+        np.testing.assert_allclose(tall / tall.max(), counts / counts.max(), rtol=1e-9)
+        ends = [(histogram.edges[0], histogram.baseline), (histogram.edges[-1], histogram.baseline)]
+        np.testing.assert_allclose(foot, ends)
+    assert len(feet) == 6
 
 
 def test_gradient_histogram_is_close_to_that_of_the_samples_themselves() -> None:
