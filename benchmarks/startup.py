@@ -35,8 +35,8 @@ COMMANDS = {
     "stages": [*STAGES, *OPTIONS, *NO_PNG],
     "help": ["-m", "actdiag", "--help"],
 }
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-"""Bytecode is kept between runs, as it is where actdiag was installed."""
+ENVIRONMENT = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "OMP_NUM_THREADS": "1"}
+"""Bytecode is kept between runs, as it is where actdiag was installed; one thread, so that runs compare."""
 Times = dict[str, list[float]]
 
 
@@ -121,15 +121,15 @@ def main(runs: int) -> None:
     lines = [
         "# Start-up",
         "",
-        f"{runs} runs each in turn, order swapped, {os.cpu_count()} cores, {scipy} scipy; median, quartiles.",
-        "`plain.py` is `import torch` and the same network forward and backward, for the PNG with",
-        "`import matplotlib.figure`. `held` keeps the garbage collector from the imports, as the command line",
-        "does: that part of the gain is open to any program.",
+        f"{runs} runs each in turn, order swapped, {os.cpu_count()} cores, one thread, {scipy} scipy;",
+        "medians and quartiles. `plain.py` is `import torch` and the same network forward and backward,",
+        "for the PNG with `import matplotlib.figure`. `held` keeps the garbage collector from the imports,",
+        "as the command line does: that part of the gain is open to any program.",
         "",
         *summary(times),
         "",
-        "Where it goes: `stages.py` does in one process what the command does, with a clock. Medians, s. Of",
-        f"computing and measuring {np.median(times['network']):.3f} s are the network alone.",
+        "Where it goes: `stages.py` does in one process what the command does, with a clock; medians in s.",
+        f"Of computing and measuring {np.median(times['network']):.3f} s are the network alone.",
         "",
         *breakdown(stages),
     ]
