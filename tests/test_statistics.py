@@ -7,53 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from measuring import PATHS, Row, measure_by
 
-from actdiag import schema
 from actdiag.bins import EDGES, in_value_order, quantiles, rebin
-from actdiag.kernel import kernel
-from actdiag.statistics import TensorState, merge, native, observe
-from actdiag.statistics import describe as describe_all
+from actdiag.statistics import TensorState, merge, observe
 from actdiag.statistics.counters import Counters
-from actdiag.statistics.packing import Packed, pack
 
 SPECIAL = [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-40, -1e-42, 1.0, -2.5]
 MOMENTS = ("mean", "std", "std_across", "rms", "correlation")
 
 
-@pytest.fixture(
-    params=[
-        "torch",
-        pytest.param(
-            "kernel", marks=pytest.mark.skipif(kernel() is None, reason="there is no C kernel here")
-        ),
-    ],
-    autouse=True,
-)
+@pytest.fixture(params=PATHS, autouse=True)
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Measure every test's tensors by both paths."""
-    if request.param == "torch":
-        monkeypatch.setattr(native, "measures", lambda tensor: False)
-    return str(request.param)
-
-
-class Row:
-    """The one row of a state, with its numbers by name."""
-
-    def __init__(self, state: TensorState, dies: bool = False) -> None:
-        table = describe_all([state], [dies])
-        self.numbers = dict(zip(schema.COUNTED, table.numbers[0].tolist(), strict=True))
-        self.units, self.log, self.linear = table.units(0), table.log(0), table.linear(0)
+    return measure_by(request.param, monkeypatch)
 
 
 describe = Row
-
-
-def packed(state: TensorState) -> Packed:
-    return pack([state])
-
-
-def counters(state: TensorState) -> Counters:
-    return Counters(state.elements, *packed(state).counts[0].tolist())
 
 
 def log(tensor: torch.Tensor) -> np.ndarray:
@@ -99,7 +69,9 @@ def test_std_survives_a_mean_of_a_million_times_its_size() -> None:
 
 def test_counts_are_exact() -> None:
     tensor = torch.tensor([SPECIAL, [5.0] * len(SPECIAL)])
-    assert counters(observe(tensor)) == Counters(elements=18, zeros=2, positive=12, subnormal=2, nan=1, inf=2)
+    assert describe(observe(tensor)).counters == Counters(
+        elements=18, zeros=2, positive=12, subnormal=2, nan=1, inf=2
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
@@ -142,7 +114,7 @@ def test_positions_are_pooled_but_samples_are_told_apart_by_their_means() -> Non
     assert numbers["std"] == pytest.approx(x.std(), rel=1e-12)
     assert numbers["std_across"] == pytest.approx(np.sqrt((means.std(axis=0) ** 2).mean()), rel=1e-9)
     assert numbers["correlation"] == pytest.approx(reference(means)["correlation"], rel=1e-9)
-    n, pivot, first = packed(state).sums[:3]
+    n, pivot, first = describe(state).sums[:3]
     np.testing.assert_allclose(pivot + first / n, x.mean(axis=(0, 2, 3)), rtol=1e-9)
     np.testing.assert_allclose(describe(state).units[1], x.mean(axis=(0, 2, 3)), rtol=2**-24)
 
@@ -181,10 +153,10 @@ def test_merge_law(seed: int, sizes: list[int], dtype: torch.dtype, order: objec
     merged = parts[0]
     for part in parts[1:]:
         merged = merge(merged, part)
-    assert counters(merged) == counters(whole)
     one, other = describe(whole), describe(merged)
+    assert other.counters == one.counters
     np.testing.assert_array_equal(other.log, one.log)
-    np.testing.assert_array_equal(packed(merged).sums[4:6], packed(whole).sums[4:6])
+    np.testing.assert_array_equal(other.sums[4:6], one.sums[4:6])
     scale = 0.0 if np.isnan(one.numbers["rms"]) else float(one.numbers["rms"])
     for name in MOMENTS:
         floor = 1e-12 * (scale if name == "mean" else 1.0 if name == "correlation" else 1e-3 * scale)

@@ -63,7 +63,7 @@ def observe(
         seen = native.observe(tensor, unit_axis, batch_axis, bounds)
         if seen is not None:
             return tuple.__new__(TensorState, (*seen, saturated))
-    tensor = tensor.detach()
+    tensor = tensor.detach().resolve_neg()  # the bits of a view that negates cannot be read
     values = canonical(tensor, unit_axis, batch_axis)
     samples, positions, units = values.shape
     axis = unit_axis % max(tensor.dim(), 1)
