@@ -24,6 +24,19 @@ def measure_by(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return name
 
 
+def randn(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Return normal numbers that are the same each time."""
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def spoilt(tensor: torch.Tensor, *values: float) -> torch.Tensor:
+    """Return the tensor with these values at places of its own choice."""
+    flat = tensor.clone().reshape(-1)
+    places = torch.randperm(flat.numel(), generator=torch.Generator().manual_seed(9))[: len(values)]
+    flat[places] = torch.tensor(values)
+    return flat.reshape(tensor.shape)
+
+
 class Row:
     """The one row of a state: its numbers by name, its arrays, and what was packed, in full precision."""
 
