@@ -73,13 +73,16 @@ static const uint32_t *stride_at(const uint32_t *log, int place, int *way) {
     return negative ? log + LOG_BINS / 2 + FINITE - 1 - place * STRIDE : log + place * STRIDE - FINITE;
 }
 
-static int64_t add_stride(const uint32_t *log, int place) {
-    int way;
-    const uint32_t *bins = stride_at(log, place, &way);
-    int64_t sum = 0;
-    if (way < 0) bins -= STRIDE - 1;
-    for (int i = 0; i < STRIDE; i++) sum += bins[i];
-    return sum;
+DISPATCHED
+static void add_strides(const uint32_t *log, uint32_t *sums) {
+    for (int place = 0; place < 2 * FINITE / STRIDE; place++) {
+        int way;
+        const uint32_t *bins = stride_at(log, place, &way);
+        uint32_t sum = 0; /* a block counts fewer than 2^32 elements */
+        if (way < 0) bins -= STRIDE - 1;
+        for (int i = 0; i < STRIDE; i++) sum += bins[i];
+        sums[place] = sum;
+    }
 }
 
 static int64_t place_of(const uint32_t *log, double rank, const int64_t *upto) {
@@ -93,12 +96,14 @@ static int64_t place_of(const uint32_t *log, double rank, const int64_t *upto) {
     return (int64_t)place * STRIDE + i;
 }
 
-void find_quantiles(const uint32_t *log, int64_t places[SHARES]) {
+void find_quantiles(const Block *block) {
     static const double shares[SHARES] = {0.01, 0.50, 0.99}; /* as quantiles.SHARES */
     int64_t upto[2 * FINITE / STRIDE], sum = 0;
-    for (int place = 0; place < 2 * FINITE / STRIDE; place++) upto[place] = sum += add_stride(log, place);
+    uint32_t sums[2 * FINITE / STRIDE];
+    add_strides(block->log, sums);
+    for (int place = 0; place < 2 * FINITE / STRIDE; place++) upto[place] = sum += sums[place];
     for (int i = 0; i < SHARES; i++) {
         double rank = ceil(shares[i] * (double)sum);
-        places[i] = sum ? place_of(log, rank < 1.0 ? 1.0 : rank, upto) : -1;
+        block->header[PLACES + i] = sum ? place_of(block->log, rank < 1.0 ? 1.0 : rank, upto) : -1;
     }
 }

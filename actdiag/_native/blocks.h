@@ -6,8 +6,7 @@
 
 #include "measure.h"
 
-#define LAYOUT 1 /* goes up with every change of a block or of a call; actdiag/kernel.py expects the same */
-#define SHARES 3
+#define LAYOUT 2 /* goes up with every change of a block or of a call; actdiag/kernel.py expects the same */
 
 /* The bytes of a block. */
 size_t block_size(int64_t units, int64_t flags);
@@ -21,7 +20,8 @@ int is_block(const void *bytes, size_t size);
 /* Fill `merged`, whose header says its units and flags, from two blocks of as many units. */
 void merge_blocks(const Block *a, const Block *b, const Block *merged);
 
-/* Where the elements of rank ceil(share * n) lie among the finite bins in order of value; -1 for n = 0. */
-void find_quantiles(const uint32_t *log, int64_t places[SHARES]);
+/* Note in the header where the elements of rank ceil(share * n) lie among the finite bins in order of value;
+ * -1 for n = 0. Done while the histogram is still in the cache. */
+void find_quantiles(const Block *block);
 
 #endif

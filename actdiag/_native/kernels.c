@@ -165,6 +165,7 @@ static PyObject *observe(PyObject *module, PyObject *const *arguments, Py_ssize_
     block.header[ELEMENTS] = elements;
     if (bounded) block.low = (float)bounds[0], block.factor = (float)(LINEAR_BINS / (bounds[1] - bounds[0]));
     fill(&view, &block);
+    find_quantiles(&block);
     return Py_BuildValue("iLLLLN", unit, (long long)view.samples, (long long)view.positions, (long long)view.units,
                          (long long)elements, bytes);
 }
@@ -191,7 +192,9 @@ static PyObject *merge(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     int64_t across = (a.header[FLAGS] | b.header[FLAGS]) & HAS_ACROSS;
     int64_t linear = a.header[FLAGS] & b.header[FLAGS] & HAS_LINEAR;
     PyObject *bytes = new_block(a.header[UNITS], across | linear, &merged);
-    if (bytes) merge_blocks(&a, &b, &merged);
+    if (!bytes) return NULL;
+    merge_blocks(&a, &b, &merged);
+    find_quantiles(&merged);
     return bytes;
 }
 
@@ -205,7 +208,7 @@ static void gather_block(const Block *block, int64_t *counts, double *sums, int6
     memcpy(counts, block->header + ZEROS, 8 * (INFS - ZEROS + 1));
     spread(block->sums, SUMS, units, sums, all);
     spread(block->across ? block->across : block->sums, ACROSS, units, sums + SUMS * all, all);
-    find_quantiles(block->log, places);
+    memcpy(places, block->header + PLACES, 8 * SHARES);
 }
 
 PyDoc_STRVAR(gather_doc, "gather(blocks)\n--\n\n"

@@ -37,7 +37,7 @@ static void add_sample(const Block *block, int64_t unit, double deviation, doubl
 
 /* Read rows of units: a tile of units, then all its rows. */
 static void measure_tile(const View *view, const Block *block, int64_t start, int64_t width, Counts *counts) {
-    double pivot[TILE], first[TILE], second[TILE] = {0};
+    double pivot[TILE], first[TILE], second[TILE];
     float high[TILE], low[TILE];
     int several = view->positions > 1;
     int64_t outer = several ? view->samples : 1, rows = several ? view->positions : view->samples;
@@ -45,11 +45,11 @@ static void measure_tile(const View *view, const Block *block, int64_t start, in
     int64_t group = PIECE / width < 4 ? 4 : PIECE / width, near = several ? rows : 1;
     const float *x = view->data + start;
 
-    memset(first, 0, sizeof first);
+    memset(first, 0, 8 * (size_t)width), memset(second, 0, 8 * (size_t)width);
     for (int64_t i = 0; i < near; i++)
         for (int64_t u = 0; u < width; u++) first[u] += x[i * step + u];
     for (int64_t u = 0; u < width; u++) pivot[u] = (float)(first[u] / near), high[u] = low[u] = x[u];
-    memset(first, 0, sizeof first);
+    memset(first, 0, 8 * (size_t)width);
     for (int64_t sample = 0; sample < outer; sample++, x += view->sample_step) {
         for (int64_t i = 0; i < rows; i += group) {
             int64_t size = rows - i < group ? rows - i : group;

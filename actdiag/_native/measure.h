@@ -6,13 +6,14 @@
 
 #define LOG_BINS 4096
 #define LINEAR_BINS 128
-#define HEADER 8 /* int64 */
+#define HEADER 12 /* int64 */
+#define SHARES 3
 #define SUMS 6
 #define ACROSS 4
 #define HAS_ACROSS 1
 #define HAS_LINEAR 2
 
-enum { ELEMENTS, ZEROS, POSITIVE, SUBNORMAL, NANS, INFS, UNITS, FLAGS };
+enum { ELEMENTS, ZEROS, POSITIVE, SUBNORMAL, NANS, INFS, UNITS, FLAGS, PLACES };
 enum { N, PIVOT, FIRST, SECOND, HIGHEST, LOWEST };
 
 /* A tensor as (samples, positions, units); steps are in elements. */

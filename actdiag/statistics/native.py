@@ -1,7 +1,7 @@
 """The statistics by the C kernel: float32 tensors on the CPU, one visit, one block of bytes.
 
-A block holds, in the machine's own byte order: 8 int64 (elements, the five counts of `counters.observe`,
-units, flags), then sums of (units,) float64 each (n, pivot, first, second, highest, lowest; with flag 1 n,
+A block holds, in the machine's own byte order: 12 int64 (elements, the five counts of `counters.observe`,
+units, flags, three places of `quantiles`, one unused), then sums of (units,) float64 each (n, pivot, first, second, highest, lowest; with flag 1 n,
 pivot, first and second across samples too), then (4096,) uint32 and with flag 2 another (128,) uint32.
 """
 
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Seen = tuple[int, int, int, int, int, bytes]
 """unit axis, samples, positions, units, elements and block."""
-HEADER = 64
+HEADER = 96
 SUMS, ACROSS = 6, 4
 _HAS_ACROSS, _HAS_LINEAR = 1, 2
 _SHAPE = Struct("=qq")
