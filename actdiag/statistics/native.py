@@ -1,8 +1,9 @@
 """The statistics by the C kernel: float32 tensors on the CPU, one visit, one block of bytes.
 
 A block holds, in the machine's own byte order: 12 int64 (elements, the five counts of `counters.observe`,
-units, flags, three places of `quantiles`, one unused), then sums of (units,) float64 each (n, pivot, first, second, highest, lowest; with flag 1 n,
-pivot, first and second across samples too), then (4096,) uint32 and with flag 2 another (128,) uint32.
+units, flags, three places of `quantiles`, one unused), then sums of (units,) float64 each (n, pivot, first,
+second, highest, lowest; with flag 1 n, pivot, first and second across samples too), then (4096,) uint32 and
+with flag 2 another (128,) uint32.
 """
 
 from __future__ import annotations

@@ -37,6 +37,19 @@ class Packed(NamedTuple):
     logs: Sequence[bytes | Ints]  # a block of the C kernel's, or (4096,)
     linears: Sequence[bytes | Ints | None]  # a block, or (128,)
 
+    def part(self, rows: slice, units: slice) -> Packed:
+        """Return some rows that follow each other, and their units."""
+        return Packed(
+            self.units[rows],
+            self.sums[:, units],
+            None if self.scales is None else self.scales[rows],
+            self.counts[rows],
+            self.places[rows],
+            self.saturated[rows],
+            self.logs[rows],
+            self.linears[rows],
+        )
+
 
 def pack(states: Sequence[TensorState]) -> Packed:
     """Bring states of any mix of devices side by side."""

@@ -98,7 +98,7 @@ class Summary(NamedTuple):
 
 
 @np.errstate(over="ignore", invalid="ignore", divide="ignore")
-def summarise(packed: Packed, samples: Ints, positions: Ints, elements: Ints, dies: Mask) -> Summary:
+def summarise(packed: Packed, facts: Ints) -> Summary:
     """Compute the numbers of all rows.
 
     mean, std, rms, extremes and quantiles are over finite elements; all are NaN where there is none.
@@ -106,15 +106,15 @@ def summarise(packed: Packed, samples: Ints, positions: Ints, elements: Ints, di
 
     Args:
         packed: their states.
-        samples: (rows,) of each.
-        positions: (rows,) of each.
-        elements: (rows,) of each.
-        dies: (rows,) whether a unit whose maximum is <= 0 is dead.
+        facts: (rows, 5) samples, positions, units and elements of each, and whether a unit whose maximum is
+            <= 0 is dead.
     """
+    samples, positions, _, elements, dies = facts.T
     rows, several = Rows(packed.units), samples >= 2
     scales = (None, None) if packed.scales is None else packed.scales.T
     pooled = UnitMoments.of(packed.sums[:4], scales[0], rows)
-    across = UnitMoments.of(packed.sums[6:], scales[1], rows)
+    alike = bool((positions == 1).all())  # a sample's mean over one position is its value
+    across = pooled if alike else UnitMoments.of(packed.sums[6:], scales[1], rows)
     highest, lowest = packed.sums[4:6]
     alive = pooled.n > 0
     any_finite = rows.count(alive) > 0
@@ -139,7 +139,7 @@ def summarise(packed: Packed, samples: Ints, positions: Ints, elements: Ints, di
         "p99": p99,
         "zero_fraction": zeros / elements,
         "saturated_fraction": packed.saturated / elements,
-        "dead_units": np.where(dies, rows.count(alive & (highest <= 0)), np.nan),
+        "dead_units": np.where(dies > 0, rows.count(alive & (highest <= 0)), np.nan),
         "constant_units": np.where(several, rows.count(alive & (highest == lowest)), np.nan),
         "correlation": np.where(several, _correlation(across, samples, rows), np.nan),
         "nan_count": nan,

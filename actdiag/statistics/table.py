@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,12 +40,15 @@ class Sparse(NamedTuple):
         return histogram
 
 
+PORTION = 8192
+"""Units that are reduced together: their numbers stay in the cache, and in memory that is used again."""
 Histogram = bytes | Ints | Sparse
 
 
 class Units(NamedTuple):
-    """The units of all rows, one row after the other."""
+    """The units of some rows, one row after the other."""
 
+    first: int  # of these rows
     starts: Ints  # (rows + 1,)
     n: Floats  # (rows,) finite values of the first unit
     uneven: dict[int, Floats]  # all units', where they differ
@@ -69,7 +73,7 @@ class Table(NamedTuple):
     numbers: Floats
     logs: Sequence[Histogram]
     linears: Sequence[Histogram | None]
-    per_unit: Units
+    portions: Sequence[Units]
 
     def log(self, row: int) -> Ints:
         """Return a row's (4096,) log-linear histogram, see `actdiag.bins`."""
@@ -85,7 +89,8 @@ class Table(NamedTuple):
 
     def units(self, row: int) -> Floats:
         """Return a row's units, (6, units), their fields named by `recording.UNIT_FIELDS`."""
-        return self.per_unit.of(row)
+        portion = bisect_right(self.portions, row, key=lambda units: units.first) - 1
+        return self.portions[portion].of(row - self.portions[portion].first)
 
     def compact(self) -> Table:
         """Return a table with the same answers that takes a few kB a row, to be kept for long."""
@@ -108,20 +113,29 @@ def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
     if len(states) != len(dies):
         raise ValueError(f"expected one `dies` for each of {len(states)} states, got {len(dies)}")
     if not states:
-        return _nothing()
+        return Table(np.empty((0, len(NUMBERS))), [], [], [])
     packed = pack(states)
-    shapes = np.array([state[1:5] for state in states], dtype=np.int64)
-    samples, positions, _, elements = shapes.T
-    summary = summarise(packed, samples, positions, elements, np.array(dies, dtype=bool))
-    return Table(summary.numbers, packed.logs, packed.linears, _narrow(packed.units, summary.units))
+    facts = np.array([(*state[1:5], dead) for state, dead in zip(states, dies, strict=True)], dtype=np.int64)
+    numbers, units = [], []
+    for rows, places in _portions(packed.units):
+        summary = summarise(packed.part(rows, places), facts[rows])
+        numbers.append(summary.numbers)
+        units.append(_narrow(rows.start, packed.units[rows], summary.units))
+    return Table(np.concatenate(numbers), packed.logs, packed.linears, units)
 
 
-def _nothing() -> Table:
-    units = Units(np.zeros(1, dtype=np.int64), np.empty(0), {}, np.empty((5, 0), dtype=np.float32))
-    return Table(np.empty((0, len(NUMBERS))), [], [], units)
+def _portions(units: Ints) -> Iterator[tuple[slice, slice]]:
+    """Yield rows that follow each other, and the places of their units: about `PORTION` at a time."""
+    ends = np.cumsum(units)
+    first = start = 0
+    while first < len(units):
+        last = max(int(np.searchsorted(ends, start + PORTION, side="right")), first + 1)
+        end = int(ends[last - 1])
+        yield slice(first, last), slice(start, end)
+        first, start = last, end
 
 
-def _narrow(sizes: Ints, units: Floats) -> Units:
+def _narrow(first: int, sizes: Ints, units: Floats) -> Units:
     """Keep (6, all units) in float32, and counts once for a row where they are the same for all."""
     starts = np.concatenate([[0], np.cumsum(sizes)])
     n = units[0]
@@ -131,7 +145,7 @@ def _narrow(sizes: Ints, units: Floats) -> Units:
     differs = n != np.repeat(even, sizes)
     rows = np.repeat(np.arange(len(sizes)), sizes)[differs] if differs.any() else ()
     uneven = {int(row): n[starts[row] : starts[row + 1]].copy() for row in np.unique(rows).tolist()}
-    return Units(starts, even, uneven, _as_float32(units[1:]))
+    return Units(first, starts, even, uneven, _as_float32(units[1:]))
 
 
 def _as_float32(fields: Floats) -> NDArray[np.float32] | Floats:
