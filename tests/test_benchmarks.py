@@ -54,7 +54,7 @@ def test_tools_see_the_tensors_that_a_network_of_two_layers_has() -> None:
 
 
 @pytest.mark.parametrize("tool", ["plain", "floor", "actdiag", "hand"])
-def test_a_tool_leaves_the_gradients_as_they_are(tool: str) -> None:
+def test_a_tool_leaves_gradients_as_they_are_and_nothing_behind(tool: str) -> None:
     inputs, targets = TINY.batches()[0]
     model = TINY.model()
     runner = tools.TOOLS[tool].kind(TINY, model)
@@ -68,6 +68,7 @@ def test_a_tool_leaves_the_gradients_as_they_are(tool: str) -> None:
         assert torch.equal(mine.grad, theirs.grad)
     hooked = [module for module in model.modules() if module._forward_hooks or module._forward_pre_hooks]
     assert hooked == []
+    assert torch._C._len_torch_function_stack() == 0
 
 
 def test_what_records_nothing_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._C import DisableTorchFunction
 from torch.overrides import TorchFunctionMode
 
 from stepcost.base import Plain
@@ -64,8 +65,9 @@ class Floor(Plain):
         return None
 
     def _after(self, module: nn.Module, inputs: object, named: Mapping[str, object], output: object) -> None:
-        if isinstance(output, torch.Tensor) and output.requires_grad:
-            output.register_hook(self._gradient)
+        with DisableTorchFunction():  # or the mode sees the hook's own two operations
+            if isinstance(output, torch.Tensor) and output.requires_grad:
+                output.register_hook(self._gradient)
 
     def _gradient(self, tensor: torch.Tensor) -> None:
         self.seen += 1
