@@ -65,12 +65,12 @@ class ModuleWatch:
             seen: list[str] = []
             problems = list(found.opaque)
             for number, (path, tensor) in enumerate(found.tensors):
+                if self._book.ledger.source(tensor) is None:
+                    self._book.ledger.descend(tensor, parents)
                 why = outputs.obstacle(tensor)
                 if why:
                     problems.append(f"{outputs.where(path)} is {why}")
                     continue
-                if self._book.ledger.source(tensor) is None:
-                    self._book.ledger.descend(tensor, parents)
                 seen.append(self._see(module, facts, call, path, tensor, first=number == 0))
             if graph_task() == -1:
                 self._book.conclude(facts, seen, problems)
