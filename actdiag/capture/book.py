@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 
 from actdiag.capture import outputs
 from actdiag.capture.guard import Guard, Guards, from_signal
-from actdiag.capture.hooks import Alone, graph_task, unwatched
+from actdiag.capture.hooks import Alone, Hook, graph_task, unwatched
 from actdiag.capture.ledger import FEW, Entry, Ledger
 from actdiag.capture.options import Options
 from actdiag.capture.sites import START, UNCALLED, Count, ModuleFacts, Rank, Site
@@ -293,6 +293,19 @@ class Book:
         if site.differentiable:
             self.differentiable = True
             self._handles.append(tensor.register_hook(GradientHook(self, site)))  # type: ignore[no-untyped-call]
+
+    def await_backward(self, returned: Iterable[torch.Tensor]) -> None:
+        """Wait for backward to begin at what the model returns, where not all that follows is recorded."""
+        if self.options.tensors == "all" and not self.options.select:
+            return
+        for tensor in returned:
+            if tensor.requires_grad:
+                self.differentiable = True
+                hook = Hook(self._backward_began, self.guards.heal)
+                self._handles.append(tensor.register_hook(hook))  # type: ignore[no-untyped-call]
+
+    def _backward_began(self, gradient: torch.Tensor | None) -> None:
+        self.backward_seen = self.backward_seen or not torch.is_grad_enabled()
 
     def see_gradient(self, site: Site, gradient: torch.Tensor, number: int) -> None:
         """Fold the gradient of a tensor into its site; under create_graph it is part of computing the loss.

@@ -74,6 +74,8 @@ class ModuleWatch:
                 seen.append(self._see(module, facts, call, path, tensor, first=number == 0))
             if graph_task() == -1:
                 self._book.conclude(facts, seen, problems)
+                if name == "":
+                    self._book.await_backward(tensor for _, tensor in found.tensors)
             elif facts.calls == 0:
                 facts.reason = "it ran inside backward only: not recorded"
 
