@@ -103,7 +103,8 @@ class Recorder:
             close: end the open step first, where `step()` was not called.
         """
         try:
-            if close and self._book.sites and (self._book.open or not self._history.recorded):
+            began = self._book.sites or self._book.called
+            if close and began and (self._book.open or not self._history.recorded):
                 if self._step == 0 and self._book.passes > 1:
                     self._book.note(
                         f"step() was never called: {self._book.passes} forward passes are one step"
