@@ -107,11 +107,14 @@ def test_the_bound_on_memory_is_per_tensor_and_per_unit() -> None:
 
 
 def test_memory_is_told_over_the_plain_peak() -> None:
-    plain = {"workload": "tiny", "batch": 8, "tool": "plain"}
+    plain = {"workload": "tiny", "batch": 8, "tool": "plain", "malloc": "default"}
     asked = {**plain, "tool": "actdiag"}
     peaks = [(plain, {"peak": peak, "rows": 0, "allowed": 0}) for peak in (5_000_000, 1_000_000, 9_000_000)]
     peaks += [(asked, {"peak": 8_000_000, "rows": 20, "allowed": 2_200_000})]
-    assert tables.memory(peaks)[-2] == "| tiny, 8 | actdiag, default | 3.0 | 20 | 150 | 110 |"
+    mapped = [({**request, "malloc": "mapped"}, {**found, "peak": 4e6}) for request, found in peaks[:1]]
+    mapped += [({**asked, "malloc": "mapped"}, {"peak": 5e6, "rows": 20, "allowed": 2_200_000})]
+    row = tables.memory([*peaks, *mapped])[-2]
+    assert row == "| tiny, 8 | actdiag, default | 20 | 3.0 | 150 | 1.0 | 50 | 110 |"
 
 
 def test_a_plan_asks_for_every_workload_and_tool_once() -> None:

@@ -62,8 +62,15 @@ class Plan:
         tools = [tool for tool in OURS if tool in self.tools]
         for workload in self.workloads if tools and self.device == "cpu" else ():
             for batch in BATCHES.get(workload, ()):
-                for tool in ("plain", *tools) * (1 if self.quick else 3):
-                    yield {"measure": "memory", "workload": workload, "tool": tool, "batch": batch}
+                for tool, malloc in self._peaks(tools):
+                    asked = {"workload": workload, "tool": tool, "batch": batch, "malloc": malloc}
+                    yield {"measure": "memory", **asked}
+
+    def _peaks(self, tools: Sequence[str]) -> Iterator[tuple[str, str]]:
+        for _ in range(1 if self.quick else 3):
+            for malloc in ("default", "mapped"):
+                for tool in ("plain", *tools):
+                    yield tool, malloc
 
     def elements(self) -> Iterator[tuple[dict[str, Any], Mapping[str, str]]]:
         """Yield a request and an environment for each path of the statistics."""

@@ -11,6 +11,7 @@ from stepcost.tools import TOOLS
 from stepcost.workloads import WORKLOADS
 
 Answer = Mapping[str, Any]
+Place = tuple[str, int, str]
 PER_LAYER = ("W4", "tiny")
 """Workloads whose cost is that of calls, not of elements: it is told a Linear + activation as well."""
 
@@ -65,43 +66,38 @@ def time_row(workload: str, tool: str, answer: Answer, width: int) -> list[str]:
 
 def memory(answers: Sequence[tuple[Answer, Answer]]) -> list[str]:
     """Return the section on peak memory, from pairs of request and answer."""
-    head = ["workload, batch", "what", "MB over the plain step", "rows a step", "kB a row", "bound, kB a row"]
-    rows = [memory_row(*key, found) for key, found in _grouped(answers).items() if key[2] != "plain"]
-    plain = {key[:2]: found for key, found in _grouped(answers).items() if key[2] == "plain"}
-    lines = [row(plain) for row in rows]
-    return ["## Peak memory", "", *table(head, lines), ""]
+    head = ["workload, batch", "what", "rows a step", "MB over the plain step", "kB a row"]
+    head += ["MB over, blocks mapped", "kB a row, blocks mapped", "bound, kB a row"]
+    peaks = _grouped(answers)
+    places = dict.fromkeys(key[:3] for key in peaks if key[2] != "plain")
+    rows = [memory_row(place, peaks) for place in places]
+    return ["## Peak memory", "", *table(head, rows), ""]
 
 
-def memory_row(workload: str, batch: int, tool: str, found: Sequence[Answer]) -> Any:
-    """Return what makes the cells, once the plain peaks are known."""
-
-    def cells(plain: Mapping[tuple[str, int], Sequence[Answer]]) -> list[str]:
-        name = [f"{workload}, {batch}", TOOLS[tool].title]
-        beside = plain[workload, batch]
-        reasons = [reason for answer in (*found, *beside) if (reason := why_not(answer))]
-        if reasons:
-            return [*name, reasons[0], "", "", ""]
-        over = _middle(found) - _middle(beside)
-        rows = found[0]["rows"]
-        return [
-            *name,
-            f"{over / 1e6:.1f}",
-            str(rows),
-            f"{over / 1e3 / rows:.0f}",
-            f"{found[0]['allowed'] / 1e3 / rows:.0f}",
-        ]
-
-    return cells
+def memory_row(place: Place, peaks: Mapping[tuple[str, int, str, str], Sequence[Answer]]) -> list[str]:
+    """Return the cells of a tool at a batch size."""
+    workload, batch, tool = place
+    name = [f"{workload}, {batch}", TOOLS[tool].title]
+    pairs = [
+        (peaks[(*place, malloc)], peaks[workload, batch, "plain", malloc]) for malloc in ("default", "mapped")
+    ]
+    reasons = [reason for pair in pairs for found in pair for answer in found if (reason := why_not(answer))]
+    if reasons:
+        return [*name, reasons[0], "", "", "", "", ""]
+    rows, allowed = (pairs[0][0][0][fact] for fact in ("rows", "allowed"))
+    over = [_middle(found) - _middle(beside) for found, beside in pairs]
+    cells = [cell for value in over for cell in (f"{value / 1e6:.1f}", f"{value / 1e3 / rows:.0f}")]
+    return [*name, str(rows), *cells, f"{allowed / 1e3 / rows:.0f}"]
 
 
 def _middle(answers: Sequence[Answer]) -> float:
-    return median(answer["peak"] for answer in answers)
+    return float(median(answer["peak"] for answer in answers))
 
 
-def _grouped(answers: Sequence[tuple[Answer, Answer]]) -> dict[tuple[str, int, str], list[Answer]]:
-    groups: dict[tuple[str, int, str], list[Answer]] = {}
+def _grouped(answers: Sequence[tuple[Answer, Answer]]) -> dict[tuple[str, int, str, str], list[Answer]]:
+    groups: dict[tuple[str, int, str, str], list[Answer]] = {}
     for request, answer in answers:
-        key = request["workload"], request["batch"], request["tool"]
+        key = request["workload"], request["batch"], request["tool"], request["malloc"]
         groups.setdefault(key, []).append(answer)
     return groups
 
@@ -134,8 +130,8 @@ alternate; each block with the tool (one step, or a whole period of `every`) is 
 plain blocks before and after it. Median (quartiles) of these ratios. The first two blocks of each kind are
 not timed, nor is attaching. A row is only kept if the tool recorded every activation and gradient it must.
 
-One thread. malloc keeps what is freed (MALLOC_MMAP_THRESHOLD_ at glibc's highest, 32 MB, no trimming, in
-every process): else each tensor of a MB is mapped anew, and its page faults are what is timed.
+One thread. For times malloc keeps what is freed (MALLOC_MMAP_THRESHOLD_ at glibc's highest, 32 MB, and no
+trimming, in every process): else each tensor of a MB is mapped anew, and its page faults are what is timed.
 
 Activations: each activation module's output and its gradient. The hand-written hook takes `.item()` of
 mean and std and 64 bins; fastai-style is ActivationStats (mean, std, near-zero, 40 bins on the CPU) written
@@ -143,5 +139,6 @@ anew, on gradients as well; wandb sees parameters and their gradients; torchlens
 Background processes and threads (wandb, TensorBoard) run on other cores and count only where the step waits.
 
 Peak memory: the highest resident set (VmHWM, set back once all is imported) over {STEPS} steps, without a
-second network, minus that of the plain step, medians of three processes each. Bound: 100 kB + 64 B a unit
-for each tensor."""
+second network, minus that of the plain step, medians of three processes each. Once with malloc as it is:
+holes between blocks count; once with each block above 64 kB on pages of its own, which is what is in use.
+Bound: 100 kB + 64 B a unit for each tensor."""

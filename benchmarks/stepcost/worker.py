@@ -60,7 +60,7 @@ REQUESTS: Mapping[str, Callable[..., Answer]] = {
 
 def answer(request: Mapping[str, Any]) -> Answer:
     """Return what was measured, or why it could not be."""
-    arguments = {name: value for name, value in request.items() if name != "measure"}
+    arguments = {name: value for name, value in request.items() if name not in ("measure", "malloc")}
     try:
         return REQUESTS[request["measure"]](**arguments)
     except UnavailableError as reason:
