@@ -157,6 +157,10 @@ class Book:
         wanted = self.options.tensors == "all" or site.tensor == "activation"
         return wanted and self.selects(site.module)
 
+    def wants(self, facts: ModuleFacts) -> bool:
+        """Return whether what a module or function returns is to be measured, if it is the first to do so."""
+        return self.options.tensors == "all" or facts.kind == "activation"
+
     def note(self, text: str) -> None:
         """Tell the reader of the recording something, once."""
         self.notes[text] = None
@@ -235,7 +239,7 @@ class Book:
         facts.observed = facts.observed or bool(seen)
         if seen and all(seen):
             facts.same_tensor_as = seen[0]
-        elif self.options.tensors != "all" and facts.kind != "activation":
+        elif not self.wants(facts):
             problems = [OTHER_TENSORS, *problems]
         if problems:
             facts.reason = "; ".join(problems)
