@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
+_ORDINARY = (torch.Tensor, torch.nn.Parameter)
 MEASURABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 DEEPEST = 100
 MOST = 10_000
@@ -128,7 +129,7 @@ def obstacle(tensor: torch.Tensor) -> str:
 def is_plain(tensor: torch.Tensor) -> bool:
     """Return whether a tensor is one of the many that nothing is in the way of: on the CPU, dense, real."""
     return (
-        type(tensor) is torch.Tensor
+        type(tensor) in _ORDINARY
         and tensor.dtype in MEASURABLE
         and tensor.is_cpu
         and tensor.layout is torch.strided
@@ -168,6 +169,8 @@ def _without_values(tensor: torch.Tensor) -> str:
 
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """Return this rank's own part of a distributed tensor, and any other tensor as it is."""
+    if type(tensor) in _ORDINARY:
+        return tensor
     to_local = getattr(tensor, "to_local", None)
     part = tensor if to_local is None else to_local()
     return part if isinstance(part, torch.Tensor) else tensor

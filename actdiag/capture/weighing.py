@@ -66,10 +66,12 @@ class WeightWatch:
             measured = sizes([tensor for _, tensor in tensors])
         places = tuple(place for place, _ in tensors)
         numbers = np.full((len(places), len(NUMBERS)), np.nan)
-        for row, ((place, tensor), (count, rms, nan, inf)) in enumerate(zip(tensors, measured, strict=True)):
-            units = tensor.shape[0] if tensor.dim() else 1
-            rms = rms / scale if place.backward else rms
-            numbers[row, _KNOWN] = 1, units, tensor.numel() // max(units, 1), count, rms, nan, inf
+        count, rms, nan, inf = measured.T
+        units = np.array([tensor.shape[0] if tensor.dim() else 1 for _, tensor in tensors], dtype=np.float64)
+        scales = np.array([scale if place.backward else 1.0 for place in places])
+        positions = count // np.maximum(units, 1.0)
+        known = np.ones_like(count), units, positions, count, rms / scales, nan, inf
+        numbers[:, _KNOWN] = np.column_stack(known)
         set_beside(places, numbers)
         return Rows(places, numbers)
 
