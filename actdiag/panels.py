@@ -13,7 +13,7 @@ from actdiag.activations import activation
 from actdiag.bins import coarsen, quantiles, rebin
 from actdiag.errors import ActdiagError
 from actdiag.numerals import numeral, percent
-from actdiag.profiles import product_rows
+from actdiag.profiles import gradient_rows
 from actdiag.rules.base import Run
 
 Floats = NDArray[np.float64]
@@ -52,8 +52,8 @@ def activation_panels(view: Run) -> list[Panel]:
 
 
 def gradient_panels(view: Run) -> list[Panel]:
-    """Return the histogram of each hidden layer's preactivation gradient; of the head if that is all."""
-    rows = product_rows(view, "preactivation_grad")
+    """Return the histogram of each hidden layer's gradient; of the head's if that is all."""
+    rows = gradient_rows(view)
     hidden = rows[rows["layer"].isin(view.at("activation")["layer"])]
     return _panels(view, hidden if len(hidden) else rows, None)
 

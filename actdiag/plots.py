@@ -19,7 +19,7 @@ from matplotlib.patches import StepPatch
 from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis
-from actdiag.profiles import Curve, Profile
+from actdiag.profiles import Curve, Profile, differentiated
 from actdiag.rules.base import Run
 from actdiag.svg import LogAxis, clear_end, ticks
 
@@ -36,7 +36,7 @@ def distributions(run: Run) -> Figure:
     """Draw the histogram of every hidden layer: activations above, gradients of preactivations below."""
     blocks = [
         ("activations", activation_panels(run), BLUE),
-        ("gradients of the preactivations", gradient_panels(run), VERMILION),
+        (f"gradients of the {differentiated(run)}", gradient_panels(run), VERMILION),
     ]
     columns = min(COLUMNS, max(len(panels) for _, panels, _ in blocks) or 1)
     rows = [math.ceil(len(panels) / columns) for _, panels, _ in blocks]

@@ -112,16 +112,33 @@ def product_rows(view: Run, tensor: str, rows: pd.DataFrame | None = None) -> pd
     return rows[rows["module"].isin(products) | owners.isin(products)].drop_duplicates("layer")
 
 
+def gradient_rows(view: Run, rows: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return one row per layer of its gradient, by layer: of `Run.backward`.
+
+    Args:
+        view: the run.
+        rows: to choose from; None for all that was measured.
+    """
+    if view.backward == "preactivation_grad":
+        return product_rows(view, view.backward, rows)
+    return (view.at(view.backward) if rows is None else rows).drop_duplicates("layer")
+
+
+def differentiated(view: Run) -> str:
+    """Return the word for what the gradients are those of: preactivations or activations."""
+    return view.backward.replace("_grad", "s")
+
+
 def layer_table(view: Run) -> pd.DataFrame:
     """Return what was measured at each layer, one row per layer, the input as layer 0.
 
     Columns: layer, module, units, rms, std_across, zero_fraction, dead_units, saturated_fraction (of the
-    activation), gradient_norm (mean over samples, of the preactivation), grad_to_weight; NaN where a layer
+    activation), gradient_norm (mean over samples, see `gradient_rows`), grad_to_weight; NaN where a layer
     has no such number.
     """
     forward = view.at("activation").drop_duplicates("layer").set_index("layer")
     inputs = view.at("input").drop_duplicates("layer").set_index("layer")
-    gradients = product_rows(view, "preactivation_grad").set_index("layer")
+    gradients = gradient_rows(view).set_index("layer")
     weights = product_rows(view, "weight_grad").set_index("layer")
     products = view.recording.modules.query("kind == 'product' and layer > 0").drop_duplicates("layer")
     names = pd.concat([inputs["module"], products.set_index("layer")["name"], forward["module"]])
@@ -149,7 +166,7 @@ def backward_profile(view: Run) -> Profile:
     A sample's norm is sqrt(units) times the rms of an element: that is the scale of the limits.
     """
     curves = _measured(view, "gradient norm", sample_norm, _gradients)
-    rows = product_rows(view, "preactivation_grad")
+    rows = gradient_rows(view)
     elements = (rows["units"] * rows["positions"]).median() if len(rows) else 1.0
     return Profile(tuple(curves), float(elements) ** 0.5)
 
@@ -160,10 +177,8 @@ def _signal(view: Run, source: str) -> pd.DataFrame:
 
 
 def _gradients(view: Run, source: str) -> pd.DataFrame:
-    rows = _at(view, source, "preactivation_grad")
-    if source == "theory":
-        return rows.drop_duplicates("layer")
-    return product_rows(view, "preactivation_grad", rows)
+    rows = _at(view, source, view.backward)
+    return rows.drop_duplicates("layer") if source == "theory" else gradient_rows(view, rows)
 
 
 def _at(view: Run, source: str, tensor: str) -> pd.DataFrame:
