@@ -153,7 +153,7 @@ def _spec(spec: Mapping[str, Any] | None) -> dict[str, Any]:
 def _figures(run: Run) -> dict[str, Any]:
     sets = [
         histograms("a", "Activations", "rms", activation_panels(run)),
-        histograms("g", f"Gradients of the {differentiated(run)}", "gradient", gradient_panels(run)),
+        histograms("g", f"Gradients of the {profiles.differentiated(run)}", "gradient", gradient_panels(run)),
     ]
     return {
         "box": BOX,
