@@ -14,16 +14,18 @@ from torch.nn.utils.parametrize import is_parametrized
 from actdiag.capture.outputs import local, obstacle
 from actdiag.statistics import TensorState, observe
 
+Holder = Mapping[str, nn.Parameter | None]
 
-def weights_of(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    """Yield the weights of a product by the name of their rows: its `weight`, or every matrix it has.
+
+def weights_of(name: str, module: nn.Module) -> Iterator[tuple[str, Holder, str]]:
+    """Yield the weights of a product: its `weight`, or every matrix it has.
 
     The parameters are read as they are stored: asking a parametrised module for its weight would compute it,
     and spectral normalisation moves a buffer when it does.
     """
     weight = module._parameters.get("weight")
     if weight is not None:
-        yield name, weight
+        yield name, module._parameters, "weight"
         return
     holders: list[tuple[str, nn.Module]] = [(name, module)]
     if is_parametrized(module):
@@ -32,7 +34,7 @@ def weights_of(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Parameter
     for holder, held in holders:
         for label, parameter in held._parameters.items():
             if _is_matrix(parameter):
-                yield f"{holder}:{label}", parameter
+                yield f"{holder}:{label}", held._parameters, label
 
 
 def _is_matrix(parameter: nn.Parameter | None) -> TypeGuard[nn.Parameter]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from torch import nn
 from actdiag.capture import unseen
 from actdiag.capture.book import Book
 from actdiag.capture.guard import from_signal
-from actdiag.capture.outputs import local
-from actdiag.capture.parameters import gradient_of, observe_weight, weights_of
+from actdiag.capture.outputs import is_plain, local
+from actdiag.capture.parameters import Holder, gradient_of, observe_weight, weights_of
 from actdiag.capture.records import NUMBERS, Place, Record, Rows, set_beside
 from actdiag.statistics import sizes
 
@@ -21,6 +21,15 @@ _KNOWN = [
     NUMBERS.index(name)
     for name in ("samples", "units", "positions", "count", "rms", "nan_count", "inf_count")
 ]
+
+
+class Used(NamedTuple):
+    """A weight in use: what its rows and its gradient's are about, and where it is stored."""
+
+    weight: Place
+    gradient: Place
+    holder: Holder
+    key: str
 
 
 class WeightWatch:
@@ -33,17 +42,21 @@ class WeightWatch:
 
     def __init__(self, modules: Mapping[str, nn.Module], book: Book) -> None:
         self._modules, self._book = modules, book
-        self._called: Container[str] = ()
-        self._graded: Container[str] = ()
+        self._called: set[str] = set()
+        self._graded: set[str] = set()
+        self._used: list[Used] = []
 
-    def choose(self, called: Container[str], graded: Container[str]) -> None:
+    def choose(self, called: set[str], graded: set[str]) -> None:
         """Say which weights are in use, in this step and until the next is recorded.
 
         Args:
             called: modules and functions that were called.
             graded: modules of which a parameter got a gradient.
         """
-        self._called, self._graded = called, graded
+        missing = any(used.holder.get(used.key) is None for used in self._used)
+        if missing or (called, graded) != (self._called, self._graded):
+            self._called, self._graded = called, graded
+            self._used = list(self._in_use())
 
     def records(self, scale: float) -> list[Record]:
         """Return the records of the weights and of their gradients, which are `scale` times too large."""
@@ -87,13 +100,31 @@ class WeightWatch:
 
     def _tensors(self) -> Iterator[tuple[Place, torch.Tensor]]:
         """Yield each weight in use, and its gradient after it, where they can be measured."""
-        for name, parameter, label in self._in_use():
-            if not unseen.without_values(parameter):
-                where = self._layer(name), label, self._book.facts[name].type, 0, ""
-                yield Place(*where, "weight", 0, 0), local(parameter.detach())
-                gradient = gradient_of(parameter)
-                if gradient is not None:
-                    yield Place(*where, "weight_grad", 1, 0), gradient
+        for used in self._used:
+            parameter = used.holder.get(used.key)
+            if parameter is None or not (is_plain(parameter) or not unseen.without_values(parameter)):
+                continue
+            yield used.weight, local(parameter.detach())
+            gradient = gradient_of(parameter)
+            if gradient is not None:
+                yield used.gradient, gradient
+
+    def _in_use(self) -> Iterator[Used]:
+        """Yield the weights of each product in use."""
+        facts, called = self._book.facts, self._called
+        for name, module in self._modules.items():
+            if facts[name].kind == "product" and self._book.selects(name):
+                used = name in called or (facts[name].calls == 0 and name in self._graded)
+                for label, holder, key in weights_of(name, module) if used else ():
+                    yield self._used_by(name, label, holder, key)
+        for name, parameter in self._book.weights.items():
+            if name in called and self._book.selects(name):
+                yield self._used_by(name, name, {"": parameter}, "")
+
+    def _used_by(self, name: str, label: str, holder: Holder, key: str) -> Used:
+        """Return what is known of a weight of a module or function."""
+        where = self._layer(name), label, self._book.facts[name].type, 0, ""
+        return Used(Place(*where, "weight", 0, 0), Place(*where, "weight_grad", 1, 0), holder, key)
 
     def _layer(self, name: str) -> int:
         """Return a product's layer; one whose weight another uses has the number of the module it lies in."""
@@ -101,15 +132,3 @@ class WeightWatch:
         while not facts[name].layer and name:
             name = name.rpartition(".")[0]
         return facts[name].layer
-
-    def _in_use(self) -> Iterator[tuple[str, nn.Parameter, str]]:
-        """Yield (module or function, weight, name of its rows) of each product in use."""
-        facts, called = self._book.facts, self._called
-        for name, module in self._modules.items():
-            if facts[name].kind == "product" and self._book.selects(name):
-                used = name in called or (facts[name].calls == 0 and name in self._graded)
-                for label, parameter in weights_of(name, module) if used else ():
-                    yield name, parameter, label
-        for name, parameter in self._book.weights.items():
-            if name in called and self._book.selects(name):
-                yield name, parameter, name
