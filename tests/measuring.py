@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -66,12 +64,12 @@ class Account:
             int(np.isinf(values).sum()),
         )
         self.pooled = [unit[np.isfinite(unit)].astype(np.longdouble) for unit in values.transpose(1, 0, 2)]
-        self.across = [np.array(list(_means(unit))) for unit in values.transpose(1, 0, 2)]
+        self.across = [_means(unit) for unit in values.transpose(1, 0, 2)]
 
 
-def _means(unit: np.ndarray) -> Iterator[np.longdouble]:
-    """Yield the mean of each sample of (samples, positions) over its finite positions, where it has any."""
-    for sample in unit.astype(np.longdouble):
-        finite = sample[np.isfinite(sample)]
-        if finite.size:
-            yield finite.mean()
+def _means(unit: np.ndarray) -> np.ndarray:
+    """Return the mean of each sample of (samples, positions) over its finite positions, where it has any."""
+    finite = np.isfinite(unit)
+    n = finite.sum(1)
+    sums = np.where(finite, unit, 0).astype(np.longdouble).sum(1)
+    return sums[n > 0] / n[n > 0]

@@ -67,10 +67,11 @@ def test_blocks_and_tensors_merge(monkeypatch: pytest.MonkeyPatch) -> None:
 @NO_KERNEL
 def test_a_block_without_positions_merges_with_one_that_has_some() -> None:
     x, y = randn(20, 5), randn(30, 5, 4, seed=1)
-    merged = Row(merge(observe(x, 1), observe(y, 1)))
+    states = observe(x, 1), observe(y, 1)
     means = np.concatenate([x.double().numpy(), y.double().mean(-1).numpy()])
     expected = np.sqrt((means.std(axis=0) ** 2).mean())
-    assert merged.numbers["std_across"] == pytest.approx(expected, rel=1e-9)
+    for a, b in (states, states[::-1]):
+        assert Row(merge(a, b)).numbers["std_across"] == pytest.approx(expected, rel=1e-9)
 
 
 def test_counts_beyond_32_bits_stay_exact(path: str) -> None:
@@ -88,13 +89,21 @@ def test_counts_beyond_32_bits_stay_exact(path: str) -> None:
     np.testing.assert_array_equal(compact.log(0), row.log)
 
 
+def test_one_bin_beyond_32_bits_stays_exact(path: str) -> None:
+    state = observe(torch.ones(1, 1))
+    for _ in range(34):
+        state = merge(state, state)
+        assert Row(state).log.max() == state.elements
+
+
 def test_a_negated_view_is_read_as_it_is_seen(path: str) -> None:
     imaginary = randn(6, 4, seed=1)
-    seen = torch.complex(randn(6, 4), imaginary).conj().imag
-    assert seen.is_neg()
-    assert Row(observe(seen)).numbers["max"] == (-imaginary.numpy()).max()
-    assert count_outside(seen, -INF, 1.0) == (-imaginary.numpy() > 1.0).sum()
-    assert sizes([seen])[0, 1] == pytest.approx(np.sqrt((imaginary.double().numpy() ** 2).mean()), rel=1e-12)
+    expected = -imaginary.numpy()
+    for seen in (torch.complex(randn(6, 4), imaginary).conj().imag, torch._neg_view(imaginary)):
+        assert seen.is_neg()
+        assert Row(observe(seen)).numbers["max"] == expected.max()
+        assert count_outside(seen, -INF, 1.0) == (expected > 1.0).sum()
+        assert sizes([seen])[0, 1] == pytest.approx(np.sqrt((expected.astype(float) ** 2).mean()), rel=1e-12)
 
 
 def test_two_threads_at_once_give_what_one_gives(path: str) -> None:

@@ -26,6 +26,21 @@ def outlier() -> torch.Tensor:
     return tensor
 
 
+def first_apart(*shape: int) -> torch.Tensor:
+    """Return a tensor whose first sample is the worst of pivots."""
+    tensor = randn(*shape)
+    tensor[0] += 12345.678
+    return tensor
+
+
+def first_mean_apart() -> torch.Tensor:
+    """Return positions that cancel but for little, in all samples but the first."""
+    half = randn(100_000, 2, 1)
+    tensor = torch.cat([half, -half], -1) + 1e-4 * randn(100_000, 2, 1, seed=1)
+    tensor[0] += 0.4567
+    return tensor
+
+
 def spread_across_units() -> torch.Tensor:
     """Return a tensor whose samples differ little in their means and much within."""
     tensor = randn(40, 3, 64)
@@ -78,6 +93,8 @@ TENSORS: dict[str, tuple[Callable[[], torch.Tensor], int, int]] = {
     "negative NaN": (lambda: torch.tensor([[-1]], dtype=torch.int32).view(torch.float32).repeat(3, 2), -1, 0),
     "largest": (lambda: torch.full((30, 4), 3.4e38) * randn(30, 4).sign(), -1, 0),
     "outliers in the first sample": (outlier, -1, 0),
+    "first of many apart": (lambda: first_apart(300_000, 2), -1, 0),
+    "first mean of many apart": (first_mean_apart, 1, 0),
     "far from 0": (lambda: randn(500, 6) * 0.1 + 1e5, -1, 0),
     "means alike": (spread_across_units, 1, 0),
 }
@@ -95,6 +112,7 @@ def test_every_number_agrees_with_plain_numpy(name: str, path: str) -> None:
     assert row.counters == account.counters
     np.testing.assert_array_equal(row.log, account.log)
     n, pivot, first, second, highest, lowest = row.sums[:6]
+    np.testing.assert_array_equal(row.units[0], n)
     np.testing.assert_array_equal(highest, [unit.max(initial=-INF) for unit in account.pooled])
     np.testing.assert_array_equal(lowest, [unit.min(initial=INF) for unit in account.pooled])
     check_moments(np.stack([n, pivot, first, second]), account.pooled)

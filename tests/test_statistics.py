@@ -239,6 +239,7 @@ def test_edges_rise_from_zero_to_the_end_of_float32() -> None:
 def test_float64_beyond_what_can_be_squared(size: float) -> None:
     torch.manual_seed(11)
     x = torch.randn(40, 6, dtype=torch.float64) + 0.5
+    np.testing.assert_allclose(describe(observe(x * size)).units[2] / size, x.numpy().std(0), rtol=2**-23)
     plain, scaled = describe(observe(x)).numbers, describe(observe(x * size)).numbers
     for name in ("mean", "std", "rms", "std_across"):
         assert scaled[name] / size == pytest.approx(plain[name], rel=1e-12), name
