@@ -32,14 +32,16 @@ def _as_float32(flat: torch.Tensor) -> torch.Tensor:
     return kept.masked_fill(torch.isnan(flat), torch.nan)
 
 
-def linear_histogram(tensor: torch.Tensor, low: float, high: float) -> torch.Tensor:
+def linear_histogram(tensor: torch.Tensor, bounds: tuple[float, float], all_finite: bool) -> torch.Tensor:
     """Return (128,) int64 counts of the finite elements over [low, high], the last bin closed.
 
     An element outside, as rounding makes, is counted in the nearest bin.
     """
-    flat = tensor.reshape(-1).float()
-    places = ((flat - low) * (LINEAR_BINS / (high - low))).clamp(0, LINEAR_BINS - 1)
-    places = torch.where(torch.isfinite(flat), places, LINEAR_BINS).to(torch.int32)
+    (low, high), flat = bounds, tensor.reshape(-1).float()
+    places = (flat - low).mul_(LINEAR_BINS / (high - low)).clamp_(0, LINEAR_BINS - 1)
+    if not all_finite:
+        places = torch.where(torch.isfinite(flat), places, LINEAR_BINS)
+    places = places.to(torch.int32)
     return _count(places, LINEAR_BINS + 1)[:LINEAR_BINS]
 
 

@@ -35,8 +35,9 @@ def observe(tensor: torch.Tensor, values: torch.Tensor, bounds: tuple[float, flo
         bounds: the range of a bounded activation, for the linear histogram.
     """
     log = histograms.log_histogram(tensor)
-    linear = None if bounds is None else histograms.linear_histogram(tensor, *bounds)
-    if log.device.type == "cpu" and values.numel() and counters.all_finite(log):
+    short = log.device.type == "cpu" and values.numel() > 0 and counters.all_finite(log)
+    linear = None if bounds is None else histograms.linear_histogram(tensor, bounds, short)
+    if short:
         return _observe_finite(tensor, values, log, linear)
     finite, wide = torch.isfinite(values), is_wide(tensor)
     exact = values.to(summing_type(tensor.device))
