@@ -50,11 +50,14 @@ def observe(values: torch.Tensor, finite: torch.Tensor, wide: bool = False) -> M
     return _about(n, pivot, deviation, wide)
 
 
-def observe_finite(values: torch.Tensor, wide: bool = False) -> Moments:
-    """Return the moments of `values`, (n, units), n > 0, which are all finite; see `observe`."""
+def observe_finite(values: torch.Tensor, wide: bool = False, own: bool = True) -> Moments:
+    """Return the moments of `values`, (n, units), n > 0, which are all finite; see `observe`.
+
+    Where they are the caller's `own`, they are overwritten: another array as large costs more than sums.
+    """
     pivot = _pivot(values.mean(0))
     n = torch.full_like(pivot, len(values))
-    return _about(n, pivot, values - pivot, wide)
+    return _about(n, pivot, values.sub_(pivot) if own else values - pivot, wide)
 
 
 def _pivot(mean: torch.Tensor) -> torch.Tensor:

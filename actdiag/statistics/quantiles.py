@@ -37,11 +37,14 @@ def places(logs: NDArray[np.int64]) -> Places:
     Returns:
         (rows, 3) places among the finite bins in order of value; `NOWHERE` for n = 0.
     """
-    cumulative = np.cumsum(logs[:, _ORDER], axis=1)
+    filled = np.flatnonzero(logs.any(axis=0)[_ORDER])  # a tenth of all bins, as a rule
+    if not filled.size:
+        return np.full((len(logs), len(SHARES)), NOWHERE)
+    cumulative = np.cumsum(logs[:, _ORDER[filled]], axis=1)
     total = cumulative[:, -1:]
-    ranks = np.clip(np.ceil(np.array(SHARES) * total), 1, None)
+    ranks = np.minimum(np.maximum(np.ceil(np.array(SHARES) * total), 1.0), total)
     found = [np.searchsorted(row, rank) for row, rank in zip(cumulative, ranks, strict=True)]
-    return np.where(total > 0, np.array(found, dtype=np.int64).reshape(-1, len(SHARES)), NOWHERE)
+    return np.where(total > 0, filled[np.array(found)], NOWHERE)
 
 
 def values(found: Places) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from actdiag.statistics import native
 from actdiag.statistics.moments import summing_type
 
+SQUARES = (1e-200, 1e200)
+"""Sums of squares that tell the rms of float64 numbers."""
 Floats = NDArray[np.float64]
 
 
@@ -31,8 +34,9 @@ def sizes(tensors: Sequence[torch.Tensor]) -> Floats:
     found = np.empty((len(tensors), 4))
     waiting: dict[torch.device, list[int]] = defaultdict(list)
     for row, tensor in enumerate(tensors):
-        if native.measures(tensor):
-            found[row] = native.size(tensor)
+        known = native.size(tensor) if native.measures(tensor) else _size_of_finite(tensor)
+        if known is not None:
+            found[row] = known
         else:
             waiting[tensor.device].append(row)
     for rows in waiting.values():
@@ -40,6 +44,21 @@ def sizes(tensors: Sequence[torch.Tensor]) -> Floats:
         found[rows, 0] = [tensors[row].numel() for row in rows]
         found[rows, 1:] = fetched
     return found
+
+
+def _size_of_finite(tensor: torch.Tensor) -> tuple[int, float, int, int] | None:
+    """Return a row by one product; None where the tensor is elsewhere or its sum of squares says too little.
+
+    Squares of other types than float64 neither leave float64 nor vanish in it.
+    """
+    if tensor.device.type != "cpu" or tensor.numel() == 0:
+        return None
+    values = tensor.detach().double().reshape(-1)
+    square = float(values.dot(values))
+    lowest = SQUARES[0] if tensor.dtype == torch.float64 else 0.0
+    if not lowest <= square <= SQUARES[1]:
+        return None
+    return values.numel(), math.sqrt(square / values.numel()), 0, 0
 
 
 def _size(tensor: torch.Tensor) -> torch.Tensor:

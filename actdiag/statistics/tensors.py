@@ -56,10 +56,11 @@ def _observe_finite(
     tensor: torch.Tensor, values: torch.Tensor, log: torch.Tensor, linear: torch.Tensor | None
 ) -> Content:
     exact, flat, wide = values.double(), values.flatten(0, 1), is_wide(tensor)
+    means = exact.mean(1) if values.shape[1] > 1 else None
     same_bins = tensor.dtype in (torch.float32, torch.bfloat16)  # their zeros and subnormals share bins
     counts = counters.observe_finite(tensor, log) if same_bins else counters.observe(tensor)
-    pooled = moments.observe_finite(exact.flatten(0, 1), wide)
-    across = pooled if values.shape[1] == 1 else moments.observe_finite(exact.mean(1), wide)
+    pooled = moments.observe_finite(exact.flatten(0, 1), wide, own=exact is not values)
+    across = pooled if means is None else moments.observe_finite(means, wide)
     return Content(counts, pooled, across, flat.amax(0).double(), flat.amin(0).double(), log, linear)
 
 
