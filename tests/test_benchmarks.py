@@ -13,7 +13,7 @@ BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import overhead  # noqa: E402
-from stepcost import memory, ours, plan, tables, timing, tools, worker, workloads  # noqa: E402
+from stepcost import base, memory, ours, plan, tables, timing, tools, worker, workloads  # noqa: E402
 
 TINY = workloads.WORKLOADS["tiny"]
 SMALL = ("plain", "floor", "actdiag", "every10", "hand", "hand-all", "fastai")
@@ -86,6 +86,13 @@ def test_an_unknown_option_of_attach_is_told_in_the_row(monkeypatch: pytest.Monk
     assert (
         "| actdiag, default | attach has no option colour |" in tables.times("tiny", {"actdiag": answer})[-2]
     )
+
+
+def test_a_passive_recorder_is_not_timed_on_transformer_layers() -> None:
+    workload = workloads.encoder(layers=1, size=8, length=5, batch=3, vocabulary=11)
+    with pytest.raises(base.UnavailableError, match="inside Transformer layers"):
+        ours.Passive(workload, workload.model())
+    assert timed("passive")["tensors"] == 17
 
 
 def test_the_encoder_calls_the_modules_that_are_watched() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from torch import nn
+
 import actdiag
 from stepcost.base import Plain, UnavailableError
 
@@ -65,3 +67,9 @@ class Passive(Attached):
     """actdiag without a function mode."""
 
     options = {"passive": True}  # noqa: RUF012
+
+    def attach(self) -> None:
+        """Attach, where it sees the activations."""
+        if any(isinstance(module, nn.TransformerEncoderLayer) for module in self.model.modules()):
+            raise UnavailableError("sees nothing inside Transformer layers")
+        super().attach()
