@@ -10,9 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actdiag.schema import STATISTICS
+
 Array = NDArray[np.float64]
 EXACT = ("count", "nan_count", "inf_count", "zero_fraction")
 ROUNDED = ("mean", "std", "rms", "min", "max")
+SIZES = ("count", "nan_count", "inf_count", "rms")
+UNREAD = tuple(name for name in (*STATISTICS, "subnormal_fraction") if name not in ("rms", "grad_to_weight"))
+"""What is known of a weight of which only the size was read, and what is not."""
 
 
 def array(tensor: torch.Tensor) -> Array:
@@ -40,18 +45,42 @@ def numbers_of(arrays: Sequence[Array]) -> dict[str, float]:
     }
 
 
-def differences(row: Mapping[str, Any], truth: Mapping[str, float], tolerance: float) -> list[str]:
-    """Return in words where a row is not the truth; tolerances are relative to the tensor's own size."""
+def differences(
+    row: Mapping[str, Any], truth: Mapping[str, float], tolerance: float, sizes: bool = False
+) -> list[str]:
+    """Return in words where a row is not the truth; tolerances are relative to the tensor's own size.
+
+    Args:
+        row: of a recording.
+        truth: by column.
+        tolerance: relative.
+        sizes: the row is of a weight of which only the size was read: anything else is to be NaN.
+    """
+    wrong = [
+        f"{name} is {row[name]!r}, it was not read" for name in UNREAD if sizes and row[name] == row[name]
+    ]
+    return wrong + [
+        f"{name} is {row[name]!r}, the truth is {truth[name]!r}"
+        for name, margin in _margins(truth, tolerance).items()
+        if (name in SIZES or not sizes) and not _close(float(row[name]), float(truth[name]), margin)
+    ]
+
+
+def _margins(truth: Mapping[str, float], tolerance: float) -> dict[str, float]:
+    """Return by how much each number may differ."""
     size = max(abs(truth["min"]), abs(truth["max"]))
     allowed = {name: 0.0 if name == "count" else 1e-12 for name in EXACT}
-    allowed |= {
+    return allowed | {
         name: tolerance * (truth["rms"] if name in ("mean", "std", "rms") else size) for name in ROUNDED
     }
-    return [
-        f"{name} is {row[name]!r}, the truth is {truth[name]!r}"
-        for name, margin in allowed.items()
-        if not _close(float(row[name]), float(truth[name]), margin)
-    ]
+
+
+def ratio_differs(row: Mapping[str, Any], gradient: float, weight: float, tolerance: float) -> list[str]:
+    """Return in words where the row of a weight's gradient has not the ratio of these two rms."""
+    found = float(row["grad_to_weight"])
+    if not weight > 0.0 or _close(found, gradient / weight, 4.0 * tolerance * gradient / weight):
+        return []
+    return [f"grad_to_weight is {found!r}, the truth is {gradient / weight!r}"]
 
 
 def _close(one: float, other: float, margin: float) -> bool:

@@ -11,7 +11,7 @@ from torch.nn.parameter import is_lazy
 
 from actdiag.recording import Recording
 from models.case import Case
-from models.figures import differences, numbers_of
+from models.figures import differences, numbers_of, ratio_differs
 from models.not_observed import NOT_OBSERVED
 from models.runs import Weights
 from models.truth import PRODUCTS, Kept, Truth
@@ -47,12 +47,21 @@ class Ledger:
             self.problems.append(f"twice: {key}")
         self.rows[key] = row
 
-    def settle(self, key: Key, values: Sequence[Any]) -> bool:
-        """Compare a row with its truth and strike it out; False where there is no such row."""
+    def settle(self, key: Key, values: Sequence[Any], weight: Any = None) -> bool:
+        """Compare a row with its truth and strike it out; False where there is no such row.
+
+        Args:
+            key: of the row.
+            values: of the tensors in it.
+            weight: that these values are the gradient of.
+        """
         row = self.rows.pop(key, None)
         if row is None:
             return False
-        wrong = differences(row, numbers_of(values), self.case.tolerance)
+        truth, tolerance = numbers_of(values), self.case.tolerance
+        wrong = differences(row, truth, tolerance, sizes=key[0] % self.truth.every != 0)
+        if weight is not None:
+            wrong += ratio_differs(row, truth["rms"], numbers_of([weight])["rms"], tolerance)
         self.problems += [f"wrong: {key}: {text}" for text in wrong]
         return True
 
@@ -130,7 +139,8 @@ def _settle_weights(ledger: Ledger, weights: Sequence[Weights], model: nn.Module
 
 
 def _weights_wanted(ledger: Ledger, model: nn.Module, step: int) -> dict[str, str]:
-    """Return the parameter by the name of its rows, for each product that was called."""
+    """Return the parameter by the name of its rows, for each product called when a step was last recorded."""
+    step -= step % ledger.truth.every
     used = {kept.module for kept in ledger.truth.kept if kept.step == step}
     wanted = {}
     for name, module in model.named_modules():
@@ -159,7 +169,7 @@ def _settle_weight(ledger: Ledger, step: int, module: str, weight: tuple[Any, An
     if not ledger.settle(key, [value]):
         ledger.missing(key)
     key = (step, module, 0, "", "weight_grad", WEIGHT_PASS)
-    if gradient is not None and not ledger.settle(key, [gradient / weight_scale(ledger.case)]):
+    if gradient is not None and not ledger.settle(key, [gradient / weight_scale(ledger.case)], value):
         ledger.missing(key)
 
 
