@@ -13,6 +13,7 @@ from torch.nn import functional
 from actdiag import attach, schema
 from actdiag.errors import UsageError
 from actdiag.recording import Recording
+from models.frames import in_order, sizes_alone
 from models.plainly import (
     Nested,
     Net,
@@ -48,14 +49,16 @@ def test_every_third_step_is_recorded_and_hooks_idle_otherwise() -> None:
             one_step(net, x)
             recorder.step()
     rows = recorder.recording().rows
-    assert sorted(rows["step"].unique()) == [0, 3, 6]
+    recorded = rows[rows["step"].isin((0, 3, 6))]
+    assert sorted(recorded["step"].unique()) == [0, 3, 6]
+    assert set(rows.drop(recorded.index)["tensor"]) == {"weight", "weight_grad"}
     assert [count > 0 for count in net.hooks] == [step % 3 == 0 for step in range(8)]
     for step in (0, 3, 6):
         a = torch.tanh(net.first(inputs[step]))
         assert_row(recorder.recording(), "act", "activation", a, step=step)
         relu = functional.relu(net.hidden(a))
         assert_row(recorder.recording(), ":relu#0", "activation", relu, step=step)
-    assert rows.groupby("step").size().nunique() == 1
+    assert recorded.groupby("step").size().nunique() == 1
 
 
 def test_every_changes_nothing_in_training() -> None:
@@ -63,8 +66,9 @@ def test_every_changes_nothing_in_training() -> None:
     attached, (recording,) = training([lambda model: attach(model, every=2)])
     assert attached == plain
     whole = training([attach])[1][0]
-    even = whole.rows[whole.rows["step"] != 1].reset_index(drop=True)
-    pd.testing.assert_frame_equal(recording.rows, even)
+    odd = whole.rows["step"] == 1
+    expected = in_order([whole.rows[~odd], sizes_alone(whole.rows[odd])])
+    pd.testing.assert_frame_equal(recording.rows, expected, rtol=1e-9, atol=0.0)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +122,9 @@ def test_a_pattern_that_matches_nothing_is_a_usage_error(select: str | list[str]
         ({"select": 3}, "select.*3"),
         ({"select": [3]}, "select.*3"),
         ({"batch_axis": "0"}, "batch_axis.*'0'"),
+        ({"tensors": "activation"}, "tensors.*'activation'.*did you mean 'activations'.*all"),
+        ({"tensors": None}, "tensors.*'None'.*all.*activations"),
+        ({"tensors": ["all"]}, "tensors.*all.*activations"),
         ({"scaler": "none"}, "scaler.*GradScaler.*str"),
     ],
 )
