@@ -157,9 +157,9 @@ class Book:
         wanted = self.options.tensors == "all" or site.tensor == "activation"
         return wanted and self.selects(site.module)
 
-    def wants(self, facts: ModuleFacts) -> bool:
-        """Return whether what a module or function returns is to be measured, if it is the first to do so."""
-        return self.options.tensors == "all" or facts.kind == "activation"
+    def keeps(self, owner: Site) -> bool:
+        """Return whether a tensor stays its owner's: it was measured, or would be were it an activation."""
+        return owner.forward is not None or (self.options.tensors != "all" and self.selects(owner.module))
 
     def note(self, text: str) -> None:
         """Tell the reader of the recording something, once."""
@@ -239,7 +239,7 @@ class Book:
         facts.observed = facts.observed or bool(seen)
         if seen and all(seen):
             facts.same_tensor_as = seen[0]
-        elif not self.wants(facts):
+        elif self.options.tensors != "all" and facts.kind != "activation":
             problems = [OTHER_TENSORS, *problems]
         if problems:
             facts.reason = "; ".join(problems)

@@ -127,7 +127,7 @@ class ModuleWatch:
     ) -> str:
         """Measure one tensor of an output, unless it has a site; return that one's module, or ""."""
         owner = self._book.ledger.owner(tensor)
-        if owner is not None and (owner.forward is not None or not self._book.wants(facts)):
+        if owner is not None and self._book.keeps(owner):
             self._book.notice(tensor)
             facts.layer = facts.layer or owner.layer
             return owner.module or "input"
