@@ -37,9 +37,9 @@ def places(logs: NDArray[np.int64]) -> Places:
     Returns:
         (rows, 3) places among the finite bins in order of value; `NOWHERE` for n = 0.
     """
-    filled = np.flatnonzero(logs.any(axis=0)[_ORDER])  # a tenth of all bins, as a rule
+    filled = np.flatnonzero(np.logical_or.reduce(logs, axis=0)[_ORDER])  # a tenth of all bins, as a rule
     if not filled.size:
-        return np.full((len(logs), len(SHARES)), NOWHERE)
+        return np.full((len(logs), len(SHARES)), NOWHERE, dtype=np.int64)
     cumulative = np.cumsum(logs[:, _ORDER[filled]], axis=1)
     total = cumulative[:, -1:]
     ranks = np.minimum(np.maximum(np.ceil(np.array(SHARES) * total), 1.0), total)
