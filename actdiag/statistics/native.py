@@ -132,12 +132,14 @@ def _log_at(block: bytes) -> int:
 def count_outside(tensor: torch.Tensor, below: float, above: float) -> int:
     """Count elements below `below` or above `above`."""
     assert _KERNEL is not None
-    count: int = _KERNEL.outside(tensor.detach().contiguous(), below, above)
+    dense = tensor if tensor.is_contiguous() else tensor.detach().contiguous()
+    count: int = _KERNEL.outside(dense, below, above)
     return count
 
 
 def size(tensor: torch.Tensor) -> tuple[int, float, int, int]:
     """Return elements, rms over the finite ones, how many are NaN, how many Inf."""
     assert _KERNEL is not None
-    found: tuple[int, float, int, int] = _KERNEL.size(tensor.detach().contiguous())
+    dense = tensor if tensor.is_contiguous() else tensor.detach().contiguous()
+    found: tuple[int, float, int, int] = _KERNEL.size(dense)
     return found

@@ -35,7 +35,7 @@ class Packed(NamedTuple):
     places: Ints  # (rows, 3) of the quantiles
     saturated: Floats  # (rows,) counts; NaN where saturation is not defined
     logs: Sequence[bytes | Ints]  # a block of the C kernel's, or (4096,)
-    linears: Sequence[bytes | Ints | None]  # a block, or (128,)
+    linears: Sequence[bytes | Ints | None]  # a block that may have one, or (128,)
 
     def part(self, rows: slice, units: slice) -> Packed:
         """Return some rows that follow each other, and their units."""
@@ -53,6 +53,8 @@ class Packed(NamedTuple):
 
 def pack(states: Sequence[TensorState]) -> Packed:
     """Bring states of any mix of devices side by side."""
+    if all(type(state.content) is bytes for state in states):
+        return _pack_blocks(states)
     groups: dict[torch.device | None, list[int]] = defaultdict(list)
     for row, state in enumerate(states):
         groups[_home(state)].append(row)
@@ -71,14 +73,11 @@ def _home(state: TensorState) -> torch.device | None:
 
 
 def _pack_blocks(states: Sequence[TensorState]) -> Packed:
-    blocks = [state.content for state in states if isinstance(state.content, bytes)]
+    blocks: list[bytes] = [state.content for state in states]  # type: ignore[misc]
     counts, sums, places = native.gather(blocks)
     units = np.array([state.units for state in states], dtype=np.int64)
-    saturated = [state.saturated for state in states]
-    waiting = [count for count in saturated if isinstance(count, torch.Tensor)]
-    known = _saturated(states, iter([int(count) for count in waiting]))
-    linears = [block if native.has_linear(block) else None for block in blocks]
-    return Packed(units, sums, None, counts, places, known, blocks, linears)
+    known = [np.nan if state.saturated is None else float(state.saturated) for state in states]
+    return Packed(units, sums, None, counts, places, np.array(known), blocks, blocks)
 
 
 def _pack_tensors(states: Sequence[TensorState]) -> Packed:

@@ -31,14 +31,14 @@ def sizes(tensors: Sequence[torch.Tensor]) -> Floats:
 
     The rms of nothing finite is NaN. One copy brings the numbers of all tensors of a device.
     """
-    found = np.empty((len(tensors), 4))
     waiting: dict[torch.device, list[int]] = defaultdict(list)
+    known = []
     for row, tensor in enumerate(tensors):
-        known = native.size(tensor) if native.measures(tensor) else _size_of_finite(tensor)
-        if known is not None:
-            found[row] = known
-        else:
+        size = native.size(tensor) if native.measures(tensor) else _size_of_finite(tensor)
+        if size is None:
             waiting[tensor.device].append(row)
+        known.append(size or (0, 0.0, 0, 0))
+    found = np.array(known, dtype=np.float64).reshape(-1, 4)
     for rows in waiting.values():
         fetched = torch.stack([_size(tensors[row].detach()) for row in rows]).cpu().numpy().astype(np.float64)
         found[rows, 0] = [tensors[row].numel() for row in rows]

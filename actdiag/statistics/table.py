@@ -85,7 +85,9 @@ class Table(NamedTuple):
         histogram = self.linears[row]
         if histogram is None:
             return None
-        return native.linear_of(histogram) if isinstance(histogram, bytes) else _dense(histogram, LINEAR_BINS)
+        if isinstance(histogram, bytes):
+            return native.linear_of(histogram) if native.has_linear(histogram) else None
+        return _dense(histogram, LINEAR_BINS)
 
     def units(self, row: int) -> Floats:
         """Return a row's units, (6, units), their fields named by `recording.UNIT_FIELDS`."""
