@@ -44,8 +44,8 @@ class LeafWatch:
     """Turns the start and the end of an ordinary call of such a module into a site.
 
     While it runs the function mode is off, which costs as much as a small layer itself. What is out of the
-    ordinary (several arguments, subclasses, writing in place, modes of the user's, a computation inside
-    backward) is refused, and left to `ModuleWatch`, which sees the same in it, the long way.
+    ordinary (several arguments, subclasses, writing in place, hooks and modes of the user's, a computation
+    inside backward) is refused, and left to `ModuleWatch`, which sees the same in it, the long way.
     """
 
     def __init__(self, book: Book, window: Window, counts: Counts, modules: Mapping[str, nn.Module]) -> None:
@@ -64,6 +64,8 @@ class LeafWatch:
         own = module.__dict__
         if type(module) is not leaf.type or own.get("inplace") or "forward" in own or graph_task() != -1:
             return False
+        if len(own["_forward_hooks"]) != 1 or len(own["_forward_pre_hooks"]) != 1:
+            return False  # what hooks of the user's call is to be seen
         call = Call(name, 0, "all")
         if not self._window.hush(call):
             return False
