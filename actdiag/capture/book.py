@@ -239,7 +239,7 @@ class Book:
         facts.observed = facts.observed or bool(seen)
         if seen and all(seen):
             facts.same_tensor_as = seen[0]
-        elif self.options.tensors != "all" and facts.kind != "activation":
+        elif seen and self.options.tensors != "all" and facts.kind != "activation":
             problems = [OTHER_TENSORS, *problems]
         if problems:
             facts.reason = "; ".join(problems)
