@@ -20,7 +20,7 @@ def check(case: Case) -> None:
     Raises:
         AssertionError: attaching changed something, left something behind, or the recording is not the truth.
     """
-    plain, watched, recording, problems = _compared(case)
+    plain, watched, recording, problems = compared(case)
     found, truth = run_truth(case)
     problems += _truth_is_true(case, plain, found)
     problems += compare(case, recording, truth, plain.weights, watched.model)
@@ -33,12 +33,12 @@ def check_unchanged(case: Case) -> None:
     Raises:
         AssertionError: attaching changed something, or left something behind.
     """
-    plain, _, _, problems = _compared(case)
+    plain, _, _, problems = compared(case)
     assert plain.error, f"{case.name}: nothing was raised, so there is a truth to check"
     assert not problems, f"{case.name}:\n" + "\n".join(problems)
 
 
-def _compared(case: Case) -> tuple[Run, Run, Recording, list[str]]:
+def compared(case: Case) -> tuple[Run, Run, Recording, list[str]]:
     before = switches()
     plain = run_plain(case)
     watched, recording = run_attached(case)
