@@ -24,15 +24,15 @@ def before_activation(book: Book, call: Call, facts: ModuleFacts, act: str, z: t
         z: what it is given.
     """
     call.saturated = None
-    if z is None or outputs.obstacle(z):
+    origin = None if z is None else book.ledger.find(z)
+    owner = None if z is None or origin is None else book.ledger.owner_of(origin, z)
+    if z is None or (owner is None and outputs.obstacle(z)):
         return
     known = activation(act)
     if known.saturation is not None and book.selects(facts.name):
         call.saturated = count_saturated(outputs.local(z.detach()), known)
-    origin = book.ledger.find(z)
     if origin is not None and origin.site.product and origin.site.fresh:
         book.facts[origin.site.product].activation_after = act
-    owner = None if origin is None else book.ledger.owner_of(origin, z)
     if owner is None:
         book.meet(_site_before(book, call, facts, origin), z)
     elif owner.tensor == "output":

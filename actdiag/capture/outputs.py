@@ -13,6 +13,11 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
+_STRIDED = torch.strided
+_is_functorch_wrapped, _tracing_state = (
+    torch._C._functorch.is_functorch_wrapped_tensor,
+    torch._C._get_tracing_state,
+)  # names of this module's own: every tensor is looked at
 MEASURABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 DEEPEST = 100
 MOST = 10_000
@@ -132,10 +137,10 @@ def is_plain(tensor: torch.Tensor) -> bool:
         type(tensor) in _ORDINARY
         and tensor.dtype in MEASURABLE
         and tensor.is_cpu
-        and tensor.layout is torch.strided
+        and tensor.layout is _STRIDED
         and not tensor.is_nested
-        and not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-        and torch._C._get_tracing_state() is None
+        and not _is_functorch_wrapped(tensor)
+        and _tracing_state() is None
     )
 
 
