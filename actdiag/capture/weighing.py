@@ -117,9 +117,9 @@ class WeightWatch:
                 used = name in called or (facts[name].calls == 0 and name in self._graded)
                 for label, holder, key in weights_of(name, module) if used else ():
                     yield self._used_by(name, label, holder, key)
-        for name, parameter in self._book.weights.items():
+        for name in self._book.weights:
             if name in called and self._book.selects(name):
-                yield self._used_by(name, name, {"": parameter}, "")
+                yield self._used_by(name, name, self._book.weights, name)  # it may be another at the next call
 
     def _used_by(self, name: str, label: str, holder: Holder, key: str) -> Used:
         """Return what is known of a weight of a module or function."""
