@@ -24,12 +24,24 @@ _KNOWN = [
 
 
 class Used(NamedTuple):
-    """A weight in use: what its rows and its gradient's are about, and where it is stored."""
+    """A weight in use: what its rows and its gradient's are about, and where it is stored.
+
+    Attributes:
+        module: that uses it, None for a function.
+        type: of the module; parametrising it makes another.
+    """
 
     weight: Place
     gradient: Place
     holder: Holder
     key: str
+    module: nn.Module | None
+    type: type
+
+    @property
+    def stands(self) -> bool:
+        """Return whether the weight is still where it was."""
+        return type(self.module) is self.type and self.holder.get(self.key) is not None
 
 
 class WeightWatch:
@@ -53,8 +65,8 @@ class WeightWatch:
             called: modules and functions that were called.
             graded: modules of which a parameter got a gradient.
         """
-        missing = any(used.holder.get(used.key) is None for used in self._used)
-        if missing or (called, graded) != (self._called, self._graded):
+        stands = all(used.stands for used in self._used)
+        if not stands or (called, graded) != (self._called, self._graded):
             self._called, self._graded = called, graded
             self._used = list(self._in_use())
 
@@ -116,15 +128,19 @@ class WeightWatch:
             if facts[name].kind == "product" and self._book.selects(name):
                 used = name in called or (facts[name].calls == 0 and name in self._graded)
                 for label, holder, key in weights_of(name, module) if used else ():
-                    yield self._used_by(name, label, holder, key)
+                    yield self._used_by(name, label, holder, key, module)
         for name in self._book.weights:
             if name in called and self._book.selects(name):
-                yield self._used_by(name, name, self._book.weights, name)  # it may be another at the next call
+                # the next call may put another weight there
+                yield self._used_by(name, name, self._book.weights, name)
 
-    def _used_by(self, name: str, label: str, holder: Holder, key: str) -> Used:
+    def _used_by(
+        self, name: str, label: str, holder: Holder, key: str, module: nn.Module | None = None
+    ) -> Used:
         """Return what is known of a weight of a module or function."""
         where = self._layer(name), label, self._book.facts[name].type, 0, ""
-        return Used(Place(*where, "weight", 0, 0), Place(*where, "weight_grad", 1, 0), holder, key)
+        weight, gradient = Place(*where, "weight", 0, 0), Place(*where, "weight_grad", 1, 0)
+        return Used(weight, gradient, holder, key, module, type(module))
 
     def _layer(self, name: str) -> int:
         """Return a product's layer; one whose weight another uses has the number of the module it lies in."""
