@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import remove_parametrizations
 
 import actdiag
 from actdiag import attach
@@ -241,6 +243,23 @@ def test_a_weight_replaced_or_taken_away_between_steps_is_read_as_it_is() -> Non
     weights = recorder.recording().rows.query("module == '2' and tensor == 'weight'").set_index("step")["rms"]
     assert list(weights.index) == [0, 1]
     assert weights[1] == 3.0
+
+
+def test_a_layer_parametrised_and_freed_again_has_the_weights_it_stores() -> None:
+    model, stored = small(), []
+    with attach(model) as recorder:
+        for change in (
+            lambda: None,
+            lambda: weight_norm(model[2]),
+            lambda: remove_parametrizations(model[2], "weight"),
+        ):
+            change()
+            model(torch.randn(8, 6)).square().mean().backward()
+            recorder.step()
+            stored.append({size(p)["rms"] for name, p in model[2].named_parameters() if p.dim() > 1})
+    rows = recorder.recording().rows.query("tensor == 'weight' and module.str.startswith('2')")
+    for step, expected in enumerate(stored):
+        assert sorted(rows[rows["step"] == step]["rms"]) == pytest.approx(sorted(expected), rel=1e-6)
 
 
 def test_a_weight_that_cannot_be_read_takes_no_other_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
