@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from actdiag.capture import parameters, weighing
+from actdiag.capture import parameters, records, weighing
 from actdiag.capture.book import Book
+from actdiag.capture.history import Between
+from actdiag.capture.leaves import LeafWatch
 from actdiag.capture.ledger import Ledger
 from actdiag.capture.recorder import Recorder
+from actdiag.capture.records import NUMBERS
 from actdiag.capture.sites import Site
 from actdiag.capture.watcher import Watcher
 from actdiag.capture.window import Window
 from models.case import Case
+from models.cases_graphs import several_steps
 from models.harness import check
-from models.steps import FEATURES, regression
+from models.steps import FEATURES, Net, regression
 
 Patch = pytest.MonkeyPatch
 
@@ -29,6 +34,22 @@ def chain() -> nn.Module:
 
 
 CASE = Case("mutation", chain, regression)
+
+
+class Functional(Net):
+    """Calls a function after a layer, and writes in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.over = nn.ReLU(inplace=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return layers and activations of every sort."""
+        return self.over(self.last(torch.tanh(self.act(self.first(x)))))
+
+
+FUNCTIONS = Case("mutation, with functions", Functional, regression)
+IN_STEPS = Case("mutation, in steps", chain, several_steps, options=lambda model: {"every": 3})
 
 
 def wrap(patch: Patch, owner: Any, name: str, change: Callable[..., Any]) -> None:
@@ -212,6 +233,67 @@ def hide_a_module(patch: Patch) -> None:
     say(patch, "2", "name", "3")
 
 
+def forget_the_mode(patch: Patch) -> None:
+    patch.setattr(Window, "resume", lambda self: None)
+
+
+def take_a_stale_entry(patch: Patch) -> None:
+    patch.setattr(Ledger, "owner_of", lambda self, entry, tensor: entry.site if entry.own else None)
+
+
+def end_a_call_unseen(patch: Patch) -> None:
+    wrap(
+        patch,
+        LeafWatch,
+        "ended",
+        lambda original, self, call, *args: call.name == "act" or original(self, call, *args),
+    )
+
+
+def forget_a_call(patch: Patch) -> None:
+    def see(original: Any, self: Any, facts: Any, *args: Any) -> None:
+        original(self, facts, *args)
+        facts.calls -= facts.name == "1"
+
+    wrap(patch, LeafWatch, "_see", see)
+
+
+def scale_a_size(patch: Patch) -> None:
+    wrap(patch, weighing, "sizes", lambda original, tensors: original(tensors) * [1.0, 1.01, 1.0, 1.0])
+
+
+def drop_a_row_between(patch: Patch) -> None:
+    def add(original: Any, self: Any, step: Any) -> None:
+        original(self, replace(step, places=step.places[1:], numbers=step.numbers[1:]))
+
+    wrap(patch, Between, "add", add)
+
+
+def drop_a_step_between(patch: Patch) -> None:
+    wrap(patch, Between, "add", lambda original, self, step: step.number == 1 or original(self, step))
+
+
+def keep_a_step_twice(patch: Patch) -> None:
+    wrap(patch, Between, "add", lambda original, self, step: (original(self, step), original(self, step)))
+
+
+def guess_what_was_not_read(patch: Patch) -> None:
+    def add(original: Any, self: Any, step: Any) -> None:
+        step.numbers[:, NUMBERS.index("mean")] = 0.0
+        original(self, step)
+
+    wrap(patch, Between, "add", add)
+
+
+def set_the_wrong_sizes_beside(patch: Patch) -> None:
+    def set_beside(original: Any, places: Any, numbers: Any) -> None:
+        original(places, numbers)
+        numbers[:, NUMBERS.index("grad_to_weight")] *= 1.01
+
+    for module in (records, weighing):
+        wrap(patch, module, "set_beside", set_beside)
+
+
 MUTATIONS: dict[Callable[[Patch], None], str] = {
     drop_an_observation: r"missing: \(0, '1', 0, '', 'activation', 0\)",
     scale_an_observation: r"wrong: \(0, '1', 0, '', 'activation', 0\): rms is",
@@ -237,12 +319,29 @@ MUTATIONS: dict[Callable[[Patch], None], str] = {
     hide_a_module: "missing: '2' is not in the modules table",
     name_another_owner: "wrong: '4' passes on the tensor of {'3'}, it says '0'",
     name_a_used_parameter: "wrong: '0' has unused 'bias', unused are []",
+    set_the_wrong_sizes_beside: r"wrong: \(0, '0', 0, '', 'weight_grad', 1\): grad_to_weight is",
+    forget_a_call: "wrong: '1' called 0 times, was 1",
+    forget_the_mode: r"missing: \(0, ':tanh#0', 0, '', 'activation', 0\)",
+    take_a_stale_entry: r"missing: \(0, 'over', 0, '', 'activation', 0\)",
+    end_a_call_unseen: r"missing: \(0, 'act', 0, '', 'activation', 0\)",
+    scale_a_size: r"wrong: \(1, '0', 0, '', 'weight', 0\): rms is",
+    drop_a_row_between: r"missing: \(1, '0', 0, '', 'weight', 0\)",
+    drop_a_step_between: r"missing: \(1, '3', 0, '', 'weight_grad', 1\)",
+    keep_a_step_twice: r"twice: \(1, '0', 0, '', 'weight', 0\)",
+    guess_what_was_not_read: r"wrong: \(2, '3', 0, '', 'weight', 0\): mean is .*, it was not read",
 }
 """What is spoilt -> what the battery must say."""
+ELSEWHERE = {
+    **dict.fromkeys((forget_the_mode, take_a_stale_entry, end_a_call_unseen), FUNCTIONS),
+    **dict.fromkeys((scale_a_size, drop_a_row_between, drop_a_step_between), IN_STEPS),
+    **dict.fromkeys((keep_a_step_twice, guess_what_was_not_read), IN_STEPS),
+}
+"""What the usual case cannot show."""
 
 
-def test_the_case_is_clean() -> None:
-    check(CASE)
+@pytest.mark.parametrize("case", [CASE, FUNCTIONS, IN_STEPS], ids=lambda case: case.name)
+def test_the_case_is_clean(case: Case) -> None:
+    check(case)
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.__name__)
@@ -250,7 +349,7 @@ def test_the_battery_notices(mutation: Callable[[Patch], None], monkeypatch: Pat
     mutation(monkeypatch)
     try:
         with pytest.raises(AssertionError, match=MUTATIONS[mutation].replace("[]", r"\[\]")):
-            check(CASE)
+            check(ELSEWHERE.get(mutation, CASE))
     finally:
         while torch._C._len_torch_function_stack():
             torch._C._pop_torch_function_stack()
