@@ -51,9 +51,14 @@ class Packed(NamedTuple):
         )
 
 
+def are_blocks(states: Sequence[TensorState]) -> bool:
+    """Return whether all states are blocks of the C kernel's."""
+    return all(type(state.content) is bytes for state in states)
+
+
 def pack(states: Sequence[TensorState]) -> Packed:
     """Bring states of any mix of devices side by side."""
-    if all(type(state.content) is bytes for state in states):
+    if are_blocks(states):
         return _pack_blocks(states)
     groups: dict[torch.device | None, list[int]] = defaultdict(list)
     for row, state in enumerate(states):

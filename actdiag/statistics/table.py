@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.statistics import native
-from actdiag.statistics.packing import pack
+from actdiag.statistics.packing import Packed, are_blocks, pack
 from actdiag.statistics.state import TensorState
 from actdiag.statistics.summary import NUMBERS, summarise
 
@@ -116,14 +116,24 @@ def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
         raise ValueError(f"expected one `dies` for each of {len(states)} states, got {len(dies)}")
     if not states:
         return Table(np.empty((0, len(NUMBERS))), [], [], [])
-    packed = pack(states)
     facts = np.array([(*state[1:5], dead) for state, dead in zip(states, dies, strict=True)], dtype=np.int64)
-    numbers, units = [], []
-    for rows, places in _portions(packed.units):
-        summary = summarise(packed.part(rows, places), facts[rows])
+    numbers, portions = [], []
+    logs: list[Histogram] = []
+    linears: list[Histogram | None] = []
+    for rows, packed in _packed(states, facts[:, 2]):
+        summary = summarise(packed, facts[rows])
         numbers.append(summary.numbers)
-        units.append(_narrow(rows.start, packed.units[rows], summary.units))
-    return Table(np.concatenate(numbers), packed.logs, packed.linears, units)
+        logs += packed.logs
+        linears += packed.linears
+        portions.append(_narrow(rows.start, packed.units, summary.units))
+    return Table(np.concatenate(numbers), logs, linears, portions)
+
+
+def _packed(states: Sequence[TensorState], units: Ints) -> Iterator[tuple[slice, Packed]]:
+    """Yield some rows at a time: blocks of the kernel's as they are needed, all others after one copy."""
+    whole = None if are_blocks(states) else pack(states)
+    for rows, places in _portions(units):
+        yield rows, pack(states[rows]) if whole is None else whole.part(rows, places)
 
 
 def _portions(units: Ints) -> Iterator[tuple[slice, slice]]:

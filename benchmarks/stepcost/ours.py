@@ -63,6 +63,12 @@ class Every(Attached):
     options = {"every": 10}  # noqa: RUF012
 
 
+class EveryActivations(Every):
+    """The same, restricted to activations."""
+
+    options = {"every": 10, "tensors": "activations"}  # noqa: RUF012
+
+
 class Passive(Attached):
     """actdiag without a function mode."""
 

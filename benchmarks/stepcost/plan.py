@@ -9,9 +9,9 @@ from typing import Any
 from stepcost.tools import TOOLS
 from stepcost.workloads import DEFAULT
 
-PAIRS = {"W1": 12, "W2": 20, "W3": 8, "W4": 60, "W5": 12, "tiny": 2}
+PAIRS = {"W1": 10, "W2": 16, "W3": 6, "W4": 60, "W5": 12, "tiny": 2}
 QUICK = {"W1": 3, "W2": 5, "W3": 2, "W4": 20, "W5": 3, "tiny": 2}
-PERIODS = 5
+PERIODS = 3
 """Timed blocks of a tool that works once in several steps; each block is a whole period."""
 OURS = ("activations", "activations-torch", "actdiag", "actdiag-torch")
 BATCHES = {"W1": (128, 512), "W5": (2, 8), "tiny": (8, 16)}
@@ -67,10 +67,9 @@ class Plan:
                     yield {"measure": "memory", **asked}
 
     def _peaks(self, tools: Sequence[str]) -> Iterator[tuple[str, str]]:
-        for _ in range(1 if self.quick else 3):
-            for malloc in ("default", "mapped"):
-                for tool in ("plain", *tools):
-                    yield tool, malloc
+        for malloc in ("default", "mapped"):
+            for tool in ("plain", *tools):
+                yield tool, malloc
 
     def elements(self) -> Iterator[tuple[dict[str, Any], Mapping[str, str]]]:
         """Yield a request and an environment for each path of the statistics."""

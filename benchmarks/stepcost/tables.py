@@ -139,6 +139,6 @@ anew, on gradients as well; wandb sees parameters and their gradients; torchlens
 Background processes and threads (wandb, TensorBoard) run on other cores and count only where the step waits.
 
 Peak memory: the highest resident set (VmHWM, set back once all is imported) over {STEPS} steps, without a
-second network, minus that of the plain step, medians of three processes each. Once with malloc as it is:
+second network, minus that of the plain step, a process each. Once with malloc as it is:
 holes between blocks count; once with each block above 64 kB on pages of its own, which is what is in use.
 Bound: 100 kB + 64 B a unit for each tensor."""

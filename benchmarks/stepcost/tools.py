@@ -35,7 +35,7 @@ TOOLS = {
     "actdiag": Tool("actdiag, default", ours.Attached),
     "actdiag-torch": Tool("actdiag, default, torch path", ours.Attached, TORCH),
     "every10": Tool("actdiag, default, `every=10`", ours.Every),
-    "every10-torch": Tool("actdiag, default, `every=10`, torch path", ours.Every, TORCH),
+    "activations10": Tool('actdiag, `tensors="activations"`, `every=10`', ours.EveryActivations),
     "passive": Tool("actdiag, default, `passive=True`", ours.Passive),
     "hand": Tool("hand-written hook, activations", others.HandWritten),
     "hand-all": Tool("hand-written hook, every output", others.HandWrittenAll),
