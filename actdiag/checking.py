@@ -77,6 +77,7 @@ def measure(
     *,
     every: int = 1,
     passive: bool = False,
+    tensors: str = "all",
     notes: Sequence[str] = (),
     stage: Stage = _plainly,
 ) -> Recording:
@@ -93,6 +94,7 @@ def measure(
         command: the command line that repeats it.
         every: record every so many steps.
         passive: as `attach` takes it.
+        tensors: as `attach` takes it.
         notes: for the reader of the recording.
         stage: gives the context that "forward", "loss" and "backward" run in.
 
@@ -105,7 +107,7 @@ def measure(
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
-        attach(model, run, every=every, passive=passive) as recorder,
+        attach(model, run, every=every, passive=passive, tensors=tensors) as recorder,
     ):
         for batch in islice(batches, steps):
             model.zero_grad(set_to_none=True)

@@ -82,7 +82,9 @@ def title(run: Run) -> str:
 
 def remarks(run: Run) -> list[str]:
     """Return what a reader of the run's numbers should know: other steps, other branches."""
-    steps = run.rows["step"].unique()
+    rows = run.rows
+    signal = rows.loc[~rows["tensor"].isin(("weight", "weight_grad")), "step"]
+    steps = (signal if len(signal) else rows["step"]).unique()  # those between have sizes of weights alone
     found = []
     if len(steps) > 1:
         found.append(

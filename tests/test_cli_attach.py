@@ -238,7 +238,9 @@ def test_batches_by_function_or_by_themselves(data: str) -> None:
 def test_steps_and_every() -> None:
     run("@build --data @three --steps 3 --every 2 --out out --format json")
     recording, facts = recorded()
-    assert sorted(set(recording.rows["step"])) == [0, 2]
+    weights = recording.rows["tensor"].isin(["weight", "weight_grad"])
+    assert sorted(set(recording.rows.loc[~weights, "step"])) == [0, 2]
+    assert sorted(set(recording.rows.loc[weights, "step"])) == [0, 1, 2]
     assert facts["notes"] == []
     assert facts["command"].endswith("--steps 3 --every 2")
     output = run("@build --data @three --steps 5 --out out").stdout
@@ -293,6 +295,13 @@ def test_passive_is_passed_on() -> None:
     recording, facts = recorded()
     assert facts["command"].endswith("--passive")
     assert not [name for name in recording.modules["name"] if "#" in name]
+
+
+def test_tensors_is_passed_on() -> None:
+    run("@build --data @batch --tensors activations --out out --format json")
+    recording, facts = recorded()
+    assert facts["command"].endswith("--tensors activations")
+    assert set(recording.rows["tensor"]) == {"activation", "activation_grad", "weight", "weight_grad"}
 
 
 def test_weights_are_loaded_and_noted() -> None:
@@ -374,8 +383,8 @@ def test_the_folders_name_is_plain(name: str, folder: str) -> None:
 
 def test_the_command_line_parses_again() -> None:
     line = (
-        "@build --data @batch --loss @loss --weights 'my weights.pt' --steps 2 --every 2 --passive --seed 4 "
-        "--device cpu --eval"
+        "@build --data @batch --loss @loss --weights 'my weights.pt' --steps 2 --every 2 "
+        "--tensors activations --passive --seed 4 --device cpu --eval"
     )
     Path("my weights.pt").touch()
     words = shlex.split(line.replace("@", f"{MY}:"))

@@ -42,6 +42,7 @@ class Request:
     seed: int
     device: str | None
     train: bool | None
+    tensors: str = "all"
 
     def check(self) -> None:
         """Raise where an option has no meaning, before anything is imported.
@@ -67,6 +68,7 @@ class Request:
             "--weights": self.weights,
             "--steps": self.steps if self.steps != 1 else None,
             "--every": self.every if self.every != 1 else None,
+            "--tensors": self.tensors if self.tensors != "all" else None,
             "--seed": self.seed if self.seed else None,
             "--device": self.device,
         }
@@ -93,6 +95,10 @@ class Request:
 )
 @click.option("--steps", default=1, show_default=True, type=int, help="Batches measured; nothing is trained.")
 @click.option("--every", default=1, show_default=True, type=int, help="Record every so many steps.")
+@click.option(
+    "--tensors", default="all", show_default=True, type=click.Choice(["all", "activations"]),
+    help="Record every output, or those of activations alone.",
+)  # fmt: skip
 @click.option("--passive", is_flag=True, help="Keep compiled and fused paths; what that hides is listed.")
 @click.option(
     "--seed", default=0, show_default=True, type=int, help="Of torch, numpy and python, before BUILD."
@@ -171,7 +177,7 @@ def _measure(request: Request, terminal: Terminal) -> Recording:
             model, batches = model.to(device), (batch.to(device) for batch in batches)
         return measure(
             model, batches, loss, request.steps, request.model, request.command,
-            every=request.every, passive=request.passive, notes=notes,
+            every=request.every, passive=request.passive, tensors=request.tensors, notes=notes,
             stage=lambda stage: telling(f"{request.model}: {stage}"),
         )  # fmt: skip
 
