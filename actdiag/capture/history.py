@@ -110,7 +110,6 @@ class History:
             step = replace(step, places=self.recorded[-1].places)
         fresh = self._looks_new(step)
         pinned = not self.recorded or (fresh and self._is_new(step, single))
-        self._let_go_of_last()
         self._pinned = pinned
         self.recorded.append(step)
 
@@ -125,8 +124,11 @@ class History:
         self._seen |= fresh
         return bool(fresh)
 
-    def _let_go_of_last(self) -> None:
-        """Drop the arrays of the last step, or pack them where they are kept."""
+    def make_room(self) -> None:
+        """Drop the arrays of the last step, or pack them where they are kept: another step is at hand.
+
+        They go before its rows are made, so that the arrays of two steps are never there beside its states.
+        """
         if self.recorded:
             last = self.recorded[-1]
             kept = last.arrays.compact() if last.arrays and (self._pinned or self.keep_all) else None

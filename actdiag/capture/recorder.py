@@ -149,6 +149,8 @@ class Recorder:
         self._weights.choose(called, {name for name, _ in fresh})
         scale, of_weights = self._scale.of_tensors(), self._scale.of_parameters()
         records = [record for site in sites if self._book.records(site) for record in records_of(site, scale)]
+        if records:
+            self._history.make_room()
         small: tuple[Rows, ...] = ()
         if self._options.tensors == "all":
             records += self._weights.records(of_weights)
