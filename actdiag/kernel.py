@@ -41,9 +41,10 @@ def _obstacle() -> str:
     if os.environ.get(VARIABLE) == "0":
         return f"the C kernel is switched off by {VARIABLE}=0"
     if importlib.util.find_spec(MODULE) is None:
-        return "the C kernel was not built: no compiler was found at install"
+        return "the C kernel was not built at install, as without a C compiler"
     try:
         compiled = import_module(MODULE)
     except ImportError as error:
         return f"the C kernel does not load: {error}"
-    return "" if compiled.LAYOUT == LAYOUT else "the C kernel is of another version: install again"
+    current = getattr(compiled, "LAYOUT", 0) == LAYOUT
+    return "" if current else "the C kernel is of another version: install again"

@@ -33,7 +33,7 @@ _TALL = _PANEL[1] - 0.35
 
 
 def distributions(run: Run) -> Figure:
-    """Draw the histogram of every hidden layer: activations above, gradients of preactivations below."""
+    """Draw the histogram of every hidden layer: activations above, gradients below."""
     blocks = [
         ("activations", activation_panels(run), BLUE),
         (f"gradients of the {differentiated(run)}", gradient_panels(run), VERMILION),

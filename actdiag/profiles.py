@@ -163,7 +163,7 @@ def forward_profile(view: Run) -> Profile:
 
 
 def backward_profile(view: Run) -> Profile:
-    """Return the mean norm of a sample's gradient against depth, at every product's output.
+    """Return the mean norm of a sample's gradient against depth, see `gradient_rows`.
 
     A sample's norm is sqrt(units) times the rms of an element: that is the scale of the limits.
     """

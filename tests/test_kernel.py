@@ -240,7 +240,7 @@ def test_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(actdiag.kernel.VARIABLE, raising=False)
     obstacle = actdiag.kernel._obstacle.__wrapped__
     monkeypatch.setattr(actdiag.kernel, "MODULE", "actdiag._no_such_kernels")
-    assert obstacle() == "the C kernel was not built: no compiler was found at install"
+    assert obstacle() == "the C kernel was not built at install, as without a C compiler"
     monkeypatch.setattr(actdiag.kernel, "import_module", lambda name: type("Old", (), {"LAYOUT": 0}))
     monkeypatch.setattr(actdiag.kernel, "MODULE", "json")
     assert obstacle() == "the C kernel is of another version: install again"
@@ -270,3 +270,10 @@ def test_nothing_waits_for_the_device() -> None:
     expected = describe([merge(state, state) for state in on_cpu], [True] * 4)
     np.testing.assert_allclose(describe(states, [True] * 4).numbers, expected.numbers, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(sizes(kinds), sizes([x.cpu() for x in kinds]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("units", [2**58, 2**59, 2**61])
+def test_more_units_than_memory_holds_raise(units: int) -> None:
+    """An empty tensor may have any number of them."""
+    with pytest.raises((MemoryError, RuntimeError)):
+        observe(torch.empty(0, units))

@@ -131,6 +131,7 @@ static void fill(const View *view, const Block *block) {
 }
 
 static PyObject *new_block(int64_t units, int64_t flags, Block *block) {
+    if (units > PY_SSIZE_T_MAX / 128) return PyErr_NoMemory();
     size_t size = block_size(units, flags);
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)size);
     if (!bytes) return NULL;
@@ -158,7 +159,7 @@ static PyObject *observe(PyObject *module, PyObject *const *arguments, Py_ssize_
     if (bounded < 0) return NULL;
     if (!readable) Py_RETURN_FALSE;
     elements = view.samples * view.positions * view.units;
-    if (elements >= SMALL_COUNTS || (elements && !tensor.data)) Py_RETURN_NONE;
+    if (elements >= SMALL_COUNTS || view.units >= SMALL_COUNTS || (elements && !tensor.data)) Py_RETURN_NONE;
     flags = (view.positions != 1 ? HAS_ACROSS : 0) | (bounded ? HAS_LINEAR : 0);
     PyObject *bytes = new_block(view.units, flags, &block);
     if (!bytes) return NULL;
@@ -307,8 +308,5 @@ PyMODINIT_FUNC PyInit__kernels(void) {
     if (!name_data_ptr || !name_shape || !name_stride || !name_numel) return NULL;
     PyObject *module = PyModule_Create(&definition);
     if (!module || PyModule_AddIntConstant(module, "LAYOUT", LAYOUT)) return NULL;
-#ifdef Py_GIL_DISABLED
-    PyUnstable_Module_SetGIL(module, Py_MOD_GIL_NOT_USED); /* nothing here is shared */
-#endif
     return module;
 }

@@ -63,9 +63,9 @@ void count(const float *x, int64_t n, Counts *counts) {
 }
 
 DISPATCHED
-static void add_four(const float *restrict x, int64_t step, int64_t width, const double *restrict pivot,
-                     double *restrict first, double *restrict second, float *restrict high,
-                     float *restrict low) {
+static void add_four(const float *RESTRICT x, int64_t step, int64_t width, const double *RESTRICT pivot,
+                     double *RESTRICT first, double *RESTRICT second, float *RESTRICT high,
+                     float *RESTRICT low) {
     for (int64_t u = 0; u < width; u++) {
         float x0 = x[u], x1 = x[u + step], x2 = x[u + 2 * step], x3 = x[u + 3 * step], p01, p23, m01, m23;
         double p = pivot[u], d0 = x0 - p, d1 = x1 - p, d2 = x2 - p, d3 = x3 - p;
@@ -79,9 +79,9 @@ static void add_four(const float *restrict x, int64_t step, int64_t width, const
 }
 
 DISPATCHED
-static void add_one(const float *restrict x, int64_t width, const double *restrict pivot,
-                    double *restrict first, double *restrict second, float *restrict high,
-                    float *restrict low) {
+static void add_one(const float *RESTRICT x, int64_t width, const double *RESTRICT pivot,
+                    double *RESTRICT first, double *RESTRICT second, float *RESTRICT high,
+                    float *RESTRICT low) {
     for (int64_t u = 0; u < width; u++) {
         double d = x[u] - pivot[u];
         first[u] += d;
@@ -99,7 +99,7 @@ void add_rows(const float *x, int64_t step, int64_t rows, int64_t width, const d
 }
 
 DISPATCHED
-static int64_t add_lanes(const float *restrict x, int64_t n, double pivot, double sums[2], float extremes[2]) {
+static int64_t add_lanes(const float *RESTRICT x, int64_t n, double pivot, double sums[2], float extremes[2]) {
     double first[LANES] = {0}, second[LANES] = {0};
     float high[LANES], low[LANES];
     int64_t i = 0;

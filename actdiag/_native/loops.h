@@ -5,7 +5,9 @@
 #include "measure.h"
 
 #ifdef _MSC_VER
-#define restrict __restrict
+#define RESTRICT __restrict
+#else
+#define RESTRICT restrict
 #endif
 
 /* Counts as they grow; `tables` are four interleaved ones, or four times the same where zeroing costs more. */

@@ -130,7 +130,10 @@ class Book:
         return Guard(self, name)
 
     def lightly(self, name: str, work: Callable[..., None], *args: Any) -> None:
-        """Do the tool's own work where no mode of the user's is on, and with nothing that makes a graph."""
+        """Do the tool's own work as `guard` lets it be done, but set no mode and no graph aside.
+
+        The caller knows that no mode is on, and that the work makes no graph.
+        """
         try:
             with self.lock:
                 work(*args)

@@ -46,28 +46,35 @@ class Between:
     """The weights' sizes in steps between recorded ones: of all, and evenly thinned where they get many.
 
     Attributes:
-        steps: those kept.
-        stride: every so many steps are kept.
+        stride: one of so many steps is kept; besides, the first with something non-finite.
     """
 
-    steps: list[Step] = field(default_factory=list)
     stride: int = 1
+    _kept: dict[int, Step] = field(default_factory=dict)
+    _met: int = 0
     _broken: int = -1
+
+    @property
+    def steps(self) -> list[Step]:
+        """Return the steps that are kept, in order."""
+        return list(self._kept.values())
 
     def add(self, step: Step) -> None:
         """Keep a step if its turn has come, or if it is the first with something non-finite."""
+        place, self._met = self._met, self._met + 1
         if self._broken < 0 and (step.numbers[:, _NONFINITE] > 0).any():
-            self._broken = step.number
-        if self.steps and self.steps[-1].places == step.places:
-            step = replace(step, places=self.steps[-1].places)
-        if self._keeps(step):
-            self.steps.append(step)
-        if len(self.steps) > MOST_BETWEEN:
+            self._broken = place
+        if not self._keeps(place):
+            return
+        last = next(reversed(self._kept.values()), step)
+        self._kept[place] = replace(step, places=last.places) if last.places == step.places else step
+        if len(self._kept) > MOST_BETWEEN:
             self.stride *= 2
-            self.steps = [step for step in self.steps if self._keeps(step)]
+            self._kept = {place: step for place, step in self._kept.items() if self._keeps(place)}
 
-    def _keeps(self, step: Step) -> bool:
-        return step.number % self.stride == 0 or step.number == self._broken
+    def _keeps(self, place: int) -> bool:
+        """Return whether the step that came after `place` others is kept."""
+        return place % self.stride == 0 or place == self._broken
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules import module as everywhere
 
 from actdiag.capture import outputs
 from actdiag.capture.activations import before_activation
@@ -64,8 +65,8 @@ class LeafWatch:
         own = module.__dict__
         if type(module) is not leaf.type or own.get("inplace") or "forward" in own or graph_task() != -1:
             return False
-        if len(own["_forward_hooks"]) != 1 or len(own["_forward_pre_hooks"]) != 1:
-            return False  # what hooks of the user's call is to be seen
+        if len(own["_forward_hooks"]) != 1 or len(own["_forward_pre_hooks"]) != 1 or _is_wrapped(own):
+            return False  # what hooks of the user's call, or put in an argument's place, is to be seen
         call = Call(name, 0, "all")
         if not self._window.hush(call):
             return False
@@ -119,3 +120,13 @@ class LeafWatch:
         if kind == "activation":
             site.activation = recognise(module) or ""
         return self._book.situate(site, origin, facts)
+
+
+def _is_wrapped(own: Mapping[str, Any]) -> bool:
+    """Return whether full backward hooks make torch give a module copies of its arguments."""
+    return bool(
+        own["_backward_hooks"]
+        or own["_backward_pre_hooks"]
+        or everywhere._global_backward_hooks
+        or everywhere._global_backward_pre_hooks
+    )

@@ -13,11 +13,9 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 _ORDINARY = (torch.Tensor, torch.nn.Parameter)
-_STRIDED = torch.strided
-_is_functorch_wrapped, _tracing_state = (
-    torch._C._functorch.is_functorch_wrapped_tensor,
-    torch._C._get_tracing_state,
-)  # names of this module's own: every tensor is looked at
+_STRIDED = torch.strided  # this and the next two are asked for every tensor: looking them up in torch is slow
+_is_functorch_wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+_tracing_state = torch._C._get_tracing_state
 MEASURABLE = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 DEEPEST = 100
 MOST = 10_000
@@ -145,7 +143,7 @@ def is_plain(tensor: torch.Tensor) -> bool:
 
 
 def _obstacle(tensor: torch.Tensor) -> str:
-    if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+    if _is_functorch_wrapped(tensor):
         return "inside a torch.func transform (vmap, grad, jvp)"
     if tensor.is_nested:
         return "a nested tensor"
@@ -165,7 +163,7 @@ def _without_values(tensor: torch.Tensor) -> str:
         return "on the meta device: it has a shape and no values"
     if type(tensor).__name__ in ("FakeTensor", "FunctionalTensor"):
         return "a fake tensor: it has a shape and no values"
-    if torch._C._get_tracing_state() is not None:
+    if _tracing_state() is not None:
         return "being traced by torch.jit"
     if tensor.is_cuda and torch.cuda.is_current_stream_capturing():
         return "being captured into a CUDA graph"

@@ -32,7 +32,7 @@ NO_BACKWARD = "no gradient was seen in a step: step() belongs after backward()"
 NO_GRADIENTS = (
     "no parameter holds a gradient at step(): it belongs before zero_grad(), and autograd.grad leaves none"
 )
-THINNED = "between recorded steps the sizes of weights are kept for every {}th step"
+THINNED = "the sizes of weights are kept for one in {} of the steps between recorded ones"
 FUNCTIONS_HIDDEN = "passive: functions such as F.relu are not seen"
 
 

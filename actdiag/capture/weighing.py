@@ -94,7 +94,7 @@ class WeightWatch:
         count, rms, nan, inf = measured.T
         units = np.array([tensor.shape[0] if tensor.dim() else 1 for _, tensor in tensors], dtype=np.float64)
         scales = np.array([scale if place.backward else 1.0 for place in places])
-        positions = count // np.maximum(units, 1.0)
+        positions = np.where(units > 0, count // np.maximum(units, 1.0), 1.0)
         known = np.ones_like(count), units, positions, count, rms / scales, nan, inf
         numbers[:, _KNOWN] = np.column_stack(known)
         set_beside(places, numbers)
@@ -114,7 +114,7 @@ class WeightWatch:
         """Yield each weight in use, and its gradient after it, where they can be measured."""
         for used in self._used:
             parameter = used.holder.get(used.key)
-            if parameter is None or not (is_plain(parameter) or not unseen.without_values(parameter)):
+            if parameter is None or (not is_plain(parameter) and unseen.without_values(parameter)):
                 continue
             yield used.weight, local(parameter.detach())
             gradient = gradient_of(parameter)

@@ -210,6 +210,18 @@ def micro_batches(model: nn.Module, probe: Probe) -> torch.Tensor:
     return torch.stack(losses)
 
 
+def wrapped(*places: str) -> Callable[[], nn.Module]:
+    """Return what builds a model with full backward hooks, for which torch gives modules copies."""
+
+    def build() -> nn.Module:
+        model = Net()
+        for place in places:
+            model.get_submodule(place).register_full_backward_hook(lambda *args: None)
+        return model
+
+    return build
+
+
 PARTS = (
     *(nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish, nn.Hardtanh, nn.Sigmoid),
     *(nn.Softplus, nn.Softsign, lambda: nn.LayerNorm(FEATURES), lambda: nn.RMSNorm(FEATURES)),
@@ -238,5 +250,7 @@ ASIDE = (
     ),
     Case("a forward set on an activation, later", Net, given_another_forward),
     Case("a layer parametrised, later", Net, parametrised),
+    Case("a full backward hook on an activation", wrapped("act"), regression),
+    Case("full backward hooks on layers", wrapped("first", "last"), micro_batches),
 )
 """Here the truth looks elsewhere: it knows no hooks, and lays a forward of its own over a module's."""

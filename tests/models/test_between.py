@@ -134,19 +134,26 @@ def thinned(steps: int, every: int, broken: int) -> Between:
 @pytest.mark.parametrize("broken", [1, 613, 1501, 2999])
 def test_many_steps_are_thinned_evenly_but_for_the_first_broken_one(broken: int) -> None:
     between = thinned(3000, 1000, broken)
-    assert [step.number for step in between.steps] == sorted(
-        {step for step in range(8, 3000, 8) if step % 1000} | {broken}
-    )
+    met = [step for step in range(3000) if step % 1000]
+    assert [step.number for step in between.steps] == sorted({*met[::8], broken})
     assert between.stride == 8
+
+
+@pytest.mark.parametrize("every", [2, 3, 4, 10, 16])
+def test_steps_are_thinned_evenly_however_often_one_is_recorded(every: int) -> None:
+    kept = [step.number for step in thinned(20_000, every, 10**6).steps]
+    assert 256 <= len(kept) <= 512
+    apart = np.diff(kept)
+    assert apart.max() - apart.min() <= 1 + apart.max() / (every - 1)
 
 
 def test_no_step_is_left_out_before_there_are_too_many() -> None:
     assert [step.number for step in thinned(513, 513, 9999).steps] == list(range(1, 513))
-    assert [step.number for step in thinned(514, 514, 9999).steps] == list(range(2, 514, 2))
+    assert [step.number for step in thinned(514, 514, 9999).steps] == list(range(1, 514, 2))
 
 
 def test_that_steps_were_left_out_is_said() -> None:
-    words = "between recorded steps the sizes of weights are kept for every 2th step"
+    words = "the sizes of weights are kept for one in 2 of the steps between recorded ones"
     assert words in notes(train(600, every=600))
     assert "sizes of weights" not in notes(train(20, every=600))
 
