@@ -41,10 +41,12 @@ def _obstacle() -> str:
     if os.environ.get(VARIABLE) == "0":
         return f"the C kernel is switched off by {VARIABLE}=0"
     if importlib.util.find_spec(MODULE) is None:
-        return "the C kernel was not built at install, as without a C compiler"
+        return (
+            "no C kernel beside this copy of actdiag: install it with a C compiler, run outside its sources"
+        )
     try:
         compiled = import_module(MODULE)
-    except ImportError as error:
+    except Exception as error:
         return f"the C kernel does not load: {error}"
     current = getattr(compiled, "LAYOUT", 0) == LAYOUT
     return "" if current else "the C kernel is of another version: install again"

@@ -240,7 +240,10 @@ def test_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(actdiag.kernel.VARIABLE, raising=False)
     obstacle = actdiag.kernel._obstacle.__wrapped__
     monkeypatch.setattr(actdiag.kernel, "MODULE", "actdiag._no_such_kernels")
-    assert obstacle() == "the C kernel was not built at install, as without a C compiler"
+    assert (
+        obstacle()
+        == "no C kernel beside this copy of actdiag: install it with a C compiler, run outside its sources"
+    )
     monkeypatch.setattr(actdiag.kernel, "import_module", lambda name: type("Old", (), {"LAYOUT": 0}))
     monkeypatch.setattr(actdiag.kernel, "MODULE", "json")
     assert obstacle() == "the C kernel is of another version: install again"
@@ -277,3 +280,15 @@ def test_more_units_than_memory_holds_raise(units: int) -> None:
     """An empty tensor may have any number of them."""
     with pytest.raises((MemoryError, RuntimeError)):
         observe(torch.empty(0, units))
+
+
+def test_misaligned_memory_is_measured() -> None:
+    values = np.arange(48, dtype=np.float32)
+    memory = bytearray(b"-" + values.tobytes())
+    tensor = torch.frombuffer(memory, dtype=torch.float32, offset=1, count=48).view(6, 8)
+    assert tensor.data_ptr() % 4
+    table = describe([observe(tensor)], [False])
+    assert table.log(0).sum() == 48
+    np.testing.assert_allclose(table.units(0)[1], values.reshape(6, 8).mean(axis=0))
+    assert sizes([tensor])[0].tolist() == [48, pytest.approx(np.sqrt((values**2).mean())), 0, 0]
+    assert count_outside(tensor, 9.5, 40.5) == 17

@@ -170,6 +170,17 @@ def _without_values(tensor: torch.Tensor) -> str:
     return ""
 
 
+def is_freed(tensor: torch.Tensor) -> bool:
+    """Return whether a tensor's memory was taken from it, as sharding does with a weight between its uses."""
+    if tensor.layout != torch.strided or tensor.device.type == "meta":
+        return False
+    held = tensor.untyped_storage().nbytes()
+    if held >= tensor.nbytes or not tensor.numel():
+        return False
+    spans = ((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return held < (tensor.storage_offset() + sum(spans) + 1) * tensor.element_size()
+
+
 def local(tensor: torch.Tensor) -> torch.Tensor:
     """Return this rank's own part of a distributed tensor, and any other tensor as it is."""
     if type(tensor) in _ORDINARY:

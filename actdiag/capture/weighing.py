@@ -12,11 +12,12 @@ from torch import nn
 from actdiag.capture import unseen
 from actdiag.capture.book import Book
 from actdiag.capture.guard import from_signal
-from actdiag.capture.outputs import is_plain, local
+from actdiag.capture.outputs import is_freed, is_plain, local
 from actdiag.capture.parameters import Holder, gradient_of, observe_weight, weights_of
 from actdiag.capture.records import NUMBERS, Place, Record, Rows, set_beside
 from actdiag.statistics import sizes
 
+FREED = "was freed before step(), as sharding does: not measured"
 _KNOWN = [
     NUMBERS.index(name)
     for name in ("samples", "units", "positions", "count", "rms", "nan_count", "inf_count")
@@ -116,10 +117,12 @@ class WeightWatch:
             parameter = used.holder.get(used.key)
             if parameter is None or (not is_plain(parameter) and unseen.without_values(parameter)):
                 continue
-            yield used.weight, local(parameter.detach())
-            gradient = gradient_of(parameter)
-            if gradient is not None:
-                yield used.gradient, gradient
+            found = [(used.weight, local(parameter.detach())), (used.gradient, gradient_of(parameter))]
+            for place, tensor in found:
+                if tensor is not None and is_freed(tensor):
+                    self._book.note(f"{place.module}: the memory of its {place.tensor} {FREED}")
+                elif tensor is not None:
+                    yield place, tensor
 
     def _in_use(self) -> Iterator[Used]:
         """Yield the weights of each product in use."""

@@ -156,6 +156,8 @@ class Run:
         layers = dict(zip(self.hidden["name"], self.hidden["layer"], strict=True))
         places = {layers[name]: place for place, name in enumerate(self.chain)}
         rows = rows[rows["layer"].isin(list(places))]
+        if rows.empty:
+            raise NotJudged("no layer of the longest chain was recorded at the first step")
         return rows.iloc[np.argsort([places[layer] for layer in rows["layer"]], kind="stable")]
 
     def _why_no_hidden_layer(self) -> str:

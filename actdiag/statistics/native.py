@@ -42,6 +42,7 @@ def measures(tensor: torch.Tensor) -> bool:
         and tensor.is_cpu
         and type(tensor) in _PLAIN
         and not tensor.is_neg()
+        and not tensor.data_ptr() % 4
     )
 
 

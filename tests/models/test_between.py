@@ -286,3 +286,33 @@ def test_a_weight_that_cannot_be_read_takes_no_other_with_it(monkeypatch: pytest
     rows: pd.DataFrame = recording.rows[recording.rows["tensor"].isin(WEIGHTS)]
     assert set(rows["module"]) == {"2"}
     assert "0 could not be measured: ZeroDivisionError: odd weight" in notes(recording)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("left", [0, 4])
+def test_a_weight_whose_memory_was_freed_is_left_out_and_named(dtype: torch.dtype, left: int) -> None:
+    first = nn.Linear(6, 3)
+    model = nn.Sequential(first, nn.Tanh(), nn.Linear(3, 2)).to(dtype)
+    with attach(model, tensors="activations") as recorder:
+        model(torch.randn(4, 6, dtype=dtype)).sum().backward()
+        first.weight.untyped_storage().resize_(left)
+        recorder.step()
+    recording = recorder.recording()
+    assert recording.rows.query("tensor == 'weight'")["module"].tolist() == ["2"]
+    assert "0: the memory of its weight was freed before step(), as sharding does: not measured" in notes(
+        recording
+    )
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_a_recording_with_a_layer_that_was_replaced_is_diagnosed(at: int) -> None:
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3))
+    with attach(model) as recorder:
+        for step in range(4):
+            model(torch.randn(8, 6)).sum().backward()
+            if step == at:
+                model[0] = nn.Linear(6, 8)
+            recorder.step()
+            model.zero_grad()
+    diagnosis = actdiag.diagnose(recorder.recording())
+    assert "AD206" in {outcome.code for outcome in (*diagnosis.passed, *diagnosis.skipped)}
