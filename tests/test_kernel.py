@@ -275,6 +275,26 @@ def test_nothing_waits_for_the_device() -> None:
     np.testing.assert_allclose(sizes(kinds), sizes([x.cpu() for x in kinds]), rtol=1e-6)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("tensors", ["all", "activations"])
+def test_no_hook_waits_for_the_device(tensors: str) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Tanh(), torch.nn.Linear(8, 2)).cuda()
+    x = randn(16, 8).cuda()
+    with actdiag.attach(model, tensors=tensors) as recorder:
+        model(x).square().mean().backward()  # what is set up once may wait
+        recorder.step()
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            model(x).square().mean().backward()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        recorder.step()
+    recording = recorder.recording()
+    assert recording.rows.groupby("step").size().nunique() == 1
+    assert not recording.meta["runs"]["model"]["notes"]
+
+
 @pytest.mark.parametrize("units", [2**58, 2**59, 2**61])
 def test_more_units_than_memory_holds_raise(units: int) -> None:
     """An empty tensor may have any number of them."""
