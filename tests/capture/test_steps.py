@@ -230,6 +230,8 @@ class Late(Exception):  # noqa: N818 - as a time limit raises it
     """Raised by a signal's handler."""
 
 
+# Python drops what is raised inside a destructor or another library's callback of the garbage collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_a_signal_raises_reaches_the_user() -> None:
     def ring(number: int, frame: object) -> None:
         raise Late
@@ -252,7 +254,7 @@ def test_what_a_signal_raises_reaches_the_user() -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, before)
-    assert rang > 50  # Python drops what is raised inside a destructor
+    assert rang > 50  # not 60: some are dropped
     assert torch.overrides._len_torch_function_stack() == 0
 
 
