@@ -9,8 +9,8 @@ from typing import Any
 from stepcost.tools import TOOLS
 from stepcost.workloads import DEFAULT
 
-PAIRS = {"W1": 8, "W2": 12, "W3": 5, "W4": 60, "W5": 12, "tiny": 2}
-QUICK = {"W1": 3, "W2": 5, "W3": 2, "W4": 20, "W5": 3, "tiny": 2}
+PAIRS = {"W1": 8, "W2": 12, "W3": 5, "W4": 60, "W5": 12, "W6": 40, "W7": 20, "tiny": 2}
+QUICK = {"W1": 3, "W2": 5, "W3": 2, "W4": 20, "W5": 3, "W6": 15, "W7": 8, "tiny": 2}
 PERIODS = 3
 """Timed blocks of a tool that works once in several steps; each block is a whole period."""
 OURS = ("activations", "activations-torch", "actdiag", "actdiag-torch")

@@ -12,7 +12,7 @@ from stepcost.workloads import WORKLOADS
 
 Answer = Mapping[str, Any]
 Place = tuple[str, int, str]
-PER_LAYER = ("W4", "tiny")
+PER_LAYER = ("W4", "W6", "tiny")
 """Workloads whose cost is that of calls, not of elements: it is told a Linear + activation as well."""
 
 

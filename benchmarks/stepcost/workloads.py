@@ -101,9 +101,11 @@ WORKLOADS = {
     "W3": perceptron(20, 2048, 256, nn.ReLU),
     "W4": perceptron(50, 8, 8, nn.ReLU),
     "W5": encoder(6, 256, 128, 8, 8192),
+    "W6": perceptron(20, 128, 128, nn.ReLU),
+    "W7": perceptron(20, 256, 128, nn.ReLU),
     "tiny": perceptron(2, 4, 8, nn.ReLU),
 }
-DEFAULT = ("W1", "W2", "W3", "W4", "W5")
+DEFAULT = ("W1", "W2", "W3", "W4", "W5", "W6", "W7")
 
 
 def activations(model: nn.Module) -> list[nn.Module]:
