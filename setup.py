@@ -12,8 +12,8 @@ setup(
     ext_modules=[
         Extension(
             "actdiag._kernels",
-            [f"actdiag/_native/{name}.c" for name in ("kernels", "blocks", "measure", "loops")],
-            depends=[f"actdiag/_native/{name}.h" for name in ("blocks", "measure", "loops")],
+            [f"actdiag/_native/{name}.c" for name in ("kernels", "blocks", "measure", "loops", "summary")],
+            depends=[f"actdiag/_native/{name}.h" for name in ("blocks", "measure", "loops", "summary")],
             extra_compile_args=GNU_FLAGS if os.name == "posix" else [],
             optional=True,
         )

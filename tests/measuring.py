@@ -43,7 +43,10 @@ class Row:
         table = describe([state], [dies])
         self.numbers = dict(zip(schema.COUNTED, table.numbers[0].tolist(), strict=True))
         self.units, self.log, self.linear = table.units(0), table.log(0), table.linear(0)
-        packed = pack([state])
+        content = state.content
+        packed = pack(
+            [state._replace(content=native.as_tensors(content) if isinstance(content, bytes) else content)]
+        )
         self.sums = packed.sums
         self.counters = Counters(state.elements, *packed.counts[0].tolist())
 

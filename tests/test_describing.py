@@ -69,7 +69,7 @@ def test_a_compact_table_has_the_same_answers(path: str) -> None:
         assert (compact.linear(row) is None) == (table.linear(row) is None)
         if table.linear(row) is not None:
             np.testing.assert_array_equal(compact.linear(row), table.linear(row))
-    kept = sum(part.nbytes for log in compact.logs for part in log)  # type: ignore[union-attr]
+    kept = sum(part.nbytes for arrays in compact.arrays for part in arrays.log)  # type: ignore[union-attr]
     assert kept < 14 * 4096
 
 

@@ -4,8 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#define FINITE 2040 /* bins of one sign without those of Inf and NaN */
-#define STRIDE 40   /* bins that are added up before one is looked for among them */
+#define STRIDE 40 /* bins that are added up before one is looked for among them */
 
 size_t block_size(int64_t units, int64_t flags) {
     size_t sums = SUMS + (flags & HAS_ACROSS ? ACROSS : 0), bins = LOG_BINS + (flags & HAS_LINEAR ? LINEAR_BINS : 0);

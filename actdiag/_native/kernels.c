@@ -6,6 +6,7 @@
 
 #include "blocks.h"
 #include "measure.h"
+#include "summary.h"
 
 #define MOST_AXES 64
 #define WORTH_A_RELEASE 65536 /* elements from which other threads may run */
@@ -199,47 +200,42 @@ static PyObject *merge(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     return bytes;
 }
 
-/* Copy rows of `units` to where they belong among all units of all blocks. */
-static void spread(const double *sums, int rows, int64_t units, double *into, int64_t all) {
-    for (int i = 0; i < rows; i++) memcpy(into + i * all, sums + i * units, 8 * (size_t)units);
+/* Take what a TensorState (state.py) says beside its block, which is the sixth of its fields. */
+static int take_state(PyObject *state, Block *block, Facts *facts) {
+    PyObject *saturated;
+    if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 7) {
+        PyErr_Format(PyExc_TypeError, "expected a TensorState, got %s", Py_TYPE(state)->tp_name);
+        return -1;
+    }
+    if (take_block(PyTuple_GET_ITEM(state, 5), block)) return -1;
+    facts->samples = PyLong_AsLongLong(PyTuple_GET_ITEM(state, 1));
+    facts->positions = PyLong_AsLongLong(PyTuple_GET_ITEM(state, 2));
+    saturated = PyTuple_GET_ITEM(state, 6);
+    facts->saturated = saturated == Py_None ? (double)NAN : PyFloat_AsDouble(saturated);
+    return PyErr_Occurred() ? -1 : 0;
 }
 
-static void gather_block(const Block *block, int64_t *counts, double *sums, int64_t all, int64_t *places) {
-    int64_t units = block->header[UNITS];
-    memcpy(counts, block->header + ZEROS, 8 * (INFS - ZEROS + 1));
-    spread(block->sums, SUMS, units, sums, all);
-    spread(block->across ? block->across : block->sums, ACROSS, units, sums + SUMS * all, all);
-    memcpy(places, block->header + PLACES, 8 * SHARES);
-}
+PyDoc_STRVAR(describe_doc, "describe(states, dies)\n--\n\n"
+             "Return as bytes the numbers of each state's row, in the order of schema.COUNTED.");
 
-PyDoc_STRVAR(gather_doc, "gather(blocks)\n--\n\n"
-             "Return as bytes the (rows, 5) counts, the (10, all units) sums and the (rows, 3) places of quantiles.");
-
-static PyObject *gather(PyObject *module, PyObject *const *arguments, Py_ssize_t n) {
+static PyObject *describe(PyObject *module, PyObject *const *arguments, Py_ssize_t n) {
     Block block;
-    int64_t all = 0, start = 0;
-    if (n != 1 || !PyList_Check(arguments[0])) return PyErr_Format(PyExc_TypeError, "expected a list of blocks");
+    Facts facts;
+    if (n != 2 || !PyList_Check(arguments[0]) || !PyList_Check(arguments[1]) ||
+        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[1]))
+        return PyErr_Format(PyExc_TypeError, "expected a list of states and one of as many truth values");
     Py_ssize_t rows = PyList_GET_SIZE(arguments[0]);
+    PyObject *numbers = PyByteArray_FromStringAndSize(NULL, rows * NUMBERS * 8);
+    if (!numbers) return NULL;
     for (Py_ssize_t i = 0; i < rows; i++) {
-        if (take_block(PyList_GET_ITEM(arguments[0], i), &block)) return NULL;
-        all += block.header[UNITS];
-    }
-    PyObject *counts = PyBytes_FromStringAndSize(NULL, rows * (INFS - ZEROS + 1) * 8);
-    PyObject *sums = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)all * (SUMS + ACROSS) * 8);
-    PyObject *places = PyBytes_FromStringAndSize(NULL, rows * SHARES * 8);
-    if (counts && sums && places)
-        for (Py_ssize_t i = 0; i < rows; i++) {
-            block = block_at(PyBytes_AS_STRING(PyList_GET_ITEM(arguments[0], i)));
-            gather_block(&block, (int64_t *)PyBytes_AS_STRING(counts) + i * (INFS - ZEROS + 1),
-                         (double *)PyBytes_AS_STRING(sums) + start, all,
-                         (int64_t *)PyBytes_AS_STRING(places) + i * SHARES);
-            start += block.header[UNITS];
+        facts.dies = PyObject_IsTrue(PyList_GET_ITEM(arguments[1], i));
+        if (facts.dies < 0 || take_state(PyList_GET_ITEM(arguments[0], i), &block, &facts)) {
+            Py_DECREF(numbers);
+            return NULL;
         }
-    else {
-        Py_XDECREF(counts), Py_XDECREF(sums), Py_XDECREF(places);
-        return NULL;
+        summarise(&block, &facts, (double *)PyByteArray_AS_STRING(numbers) + i * NUMBERS);
     }
-    return Py_BuildValue("NNN", counts, sums, places);
+    return numbers;
 }
 
 /* Take the address and the number of the values of a contiguous tensor. */
@@ -291,7 +287,7 @@ static PyObject *name_instructions(PyObject *module, PyObject *nothing) { return
 static PyMethodDef methods[] = {
     {"observe", (PyCFunction)(void (*)(void))observe, METH_FASTCALL, observe_doc},
     {"merge", (PyCFunction)(void (*)(void))merge, METH_FASTCALL, merge_doc},
-    {"gather", (PyCFunction)(void (*)(void))gather, METH_FASTCALL, gather_doc},
+    {"describe", (PyCFunction)(void (*)(void))describe, METH_FASTCALL, describe_doc},
     {"size", (PyCFunction)(void (*)(void))size, METH_FASTCALL, size_doc},
     {"outside", (PyCFunction)(void (*)(void))outside, METH_FASTCALL, outside_doc},
     {"instructions", name_instructions, METH_NOARGS, "Return the instruction set in use."},

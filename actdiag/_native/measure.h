@@ -6,6 +6,7 @@
 
 #define LOG_BINS 4096
 #define LINEAR_BINS 128
+#define FINITE 2040 /* bins of one sign without those of Inf and NaN */
 #define HEADER 12 /* int64 */
 #define SHARES 3
 #define SUMS 6

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
+from typing import Any
 
 import numpy as np
 import torch
@@ -67,15 +68,10 @@ def merge(a: bytes, b: bytes) -> bytes | None:
     return merged
 
 
-def gather(blocks: Sequence[bytes]) -> tuple[Ints, Floats, Ints]:
-    """Return (rows, 5) counts, (10, all units) sums and (rows, 3) places, as `packing.Packed` has them."""
+def describe(states: Sequence[tuple[Any, ...]], dies: Sequence[bool]) -> Floats:
+    """Return (states, len(schema.COUNTED)) numbers of states whose content is a block, see `table.describe`."""
     assert _KERNEL is not None
-    counts, sums, places = _KERNEL.gather(blocks)
-    return (
-        np.frombuffer(counts, np.int64).reshape(-1, 5),
-        np.frombuffer(sums, np.float64).reshape(SUMS + ACROSS, -1),
-        np.frombuffer(places, np.int64).reshape(-1, 3),
-    )
+    return np.frombuffer(_KERNEL.describe(list(states), list(dies)), np.float64).reshape(len(states), -1)
 
 
 def is_same(a: bytes, b: bytes) -> bool:
@@ -102,16 +98,24 @@ def linear_of(block: bytes) -> Ints:
     return np.frombuffer(block, np.uint32, LINEAR_BINS, _log_at(block) + 4 * LOG_BINS).astype(np.int64)
 
 
+def sums_of(block: bytes) -> tuple[Floats, Floats]:
+    """Return (6, units) and (4, units) sums; the latter are the first four where samples have one position."""
+    units, flags = _shape(block)
+    pooled = np.frombuffer(block, np.float64, SUMS * units, HEADER).reshape(SUMS, units)
+    if not flags & _HAS_ACROSS:
+        return pooled, pooled[:ACROSS]
+    return pooled, np.frombuffer(block, np.float64, ACROSS * units, HEADER + 8 * pooled.size).reshape(
+        ACROSS, units
+    )
+
+
 def as_tensors(block: bytes) -> Content:
     """Return the same as tensors on the CPU."""
-    units, flags = _shape(block)
-    rows = SUMS + (ACROSS if flags & _HAS_ACROSS else 0)
-    sums = torch.from_numpy(np.frombuffer(block, np.float64, rows * units, HEADER).copy()).view(rows, units)
+    sums, across = (torch.from_numpy(part.copy()) for part in sums_of(block))
     counts = torch.from_numpy(np.frombuffer(block, np.int64, 5, 8).copy())
-    pooled = _moments(sums[:4])
-    across = _moments(sums[6:]) if flags & _HAS_ACROSS else pooled
-    linear = torch.from_numpy(linear_of(block)) if flags & _HAS_LINEAR else None
-    return Content(counts, pooled, across, sums[4], sums[5], torch.from_numpy(log_of(block)), linear)
+    linear = torch.from_numpy(linear_of(block)) if has_linear(block) else None
+    log = torch.from_numpy(log_of(block))
+    return Content(counts, _moments(sums[:4]), _moments(across), sums[4], sums[5], log, linear)
 
 
 def _moments(sums: torch.Tensor) -> Moments:

@@ -1,4 +1,4 @@
-"""From states to numpy, row by row: the only place where numbers leave their device, in one copy for each."""
+"""From tensors' states to numpy, row by row: where numbers leave their device, in one copy for each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from actdiag.bins import LINEAR_BINS, LOG_BINS
-from actdiag.statistics import native, quantiles
+from actdiag.statistics import quantiles
 from actdiag.statistics.state import TensorState
 from actdiag.statistics.tensors import Content
 
@@ -34,8 +34,8 @@ class Packed(NamedTuple):
     counts: Ints  # (rows, 5), see `counters.observe`
     places: Ints  # (rows, 3) of the quantiles
     saturated: Floats  # (rows,) counts; NaN where saturation is not defined
-    logs: Sequence[bytes | Ints]  # a block of the C kernel's, or (4096,)
-    linears: Sequence[bytes | Ints | None]  # a block that may have one, or (128,)
+    logs: Sequence[Ints]  # (4096,)
+    linears: Sequence[Ints | None]  # (128,)
 
     def part(self, rows: slice, units: slice) -> Packed:
         """Return some rows that follow each other, and their units."""
@@ -51,41 +51,19 @@ class Packed(NamedTuple):
         )
 
 
-def are_blocks(states: Sequence[TensorState]) -> bool:
-    """Return whether all states are blocks of the C kernel's."""
-    return all(type(state.content) is bytes for state in states)
-
-
 def pack(states: Sequence[TensorState]) -> Packed:
-    """Bring states of any mix of devices side by side."""
-    if are_blocks(states):
-        return _pack_blocks(states)
-    groups: dict[torch.device | None, list[int]] = defaultdict(list)
+    """Bring states of any mix of devices side by side; none is a block of the C kernel's."""
+    groups: dict[torch.device, list[int]] = defaultdict(list)
     for row, state in enumerate(states):
-        groups[_home(state)].append(row)
-    parts = [
-        (_pack_blocks if home is None else _pack_tensors)([states[row] for row in rows])
-        for home, rows in groups.items()
-    ]
+        assert isinstance(state.content, Content)
+        groups[state.content.log.device].append(row)
+    parts = [_pack([states[row] for row in rows]) for rows in groups.values()]
     if len(parts) == 1:
         return parts[0]
     return _in_order(parts, np.array([row for rows in groups.values() for row in rows], dtype=np.int64))
 
 
-def _home(state: TensorState) -> torch.device | None:
-    """Return the device of a state's tensors, None for a block of the C kernel's."""
-    return None if isinstance(state.content, bytes) else state.content.log.device
-
-
-def _pack_blocks(states: Sequence[TensorState]) -> Packed:
-    blocks: list[bytes] = [state.content for state in states]  # type: ignore[misc]
-    counts, sums, places = native.gather(blocks)
-    units = np.array([state.units for state in states], dtype=np.int64)
-    known = [np.nan if state.saturated is None else float(state.saturated) for state in states]
-    return Packed(units, sums, None, counts, places, np.array(known), blocks, blocks)
-
-
-def _pack_tensors(states: Sequence[TensorState]) -> Packed:
+def _pack(states: Sequence[TensorState]) -> Packed:
     """Copy the states of one device in one packet: all sums, then all integers."""
     contents = [state.content for state in states if isinstance(state.content, Content)]
     waiting = [state.saturated for state in states if isinstance(state.saturated, torch.Tensor)]

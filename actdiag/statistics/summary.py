@@ -1,4 +1,4 @@
-"""From packed states to the numbers of their rows, all rows at once."""
+"""From packed states to the numbers of their rows, all rows at once; for blocks `_native/summary.c` does it."""
 
 from __future__ import annotations
 
@@ -148,11 +148,29 @@ def summarise(packed: Packed, facts: Ints) -> Summary:
         "grad_to_weight": np.full(len(samples), np.nan),
     }
     spread = across.std if several.all() else np.where(rows.spread(several), across.std, np.nan)
-    extremes = (highest, lowest)
-    if not alive.all():
-        extremes = (np.where(alive, highest, np.nan), np.where(alive, lowest, np.nan))
     numbers = np.stack([columns[name] for name in NUMBERS], axis=1).astype(np.float64, copy=False)
-    return Summary(numbers, np.stack([pooled.n, pooled.mean, pooled.std, spread, *extremes]))
+    return Summary(numbers, _fields(pooled, spread, highest, lowest))
+
+
+@np.errstate(invalid="ignore", divide="ignore")
+def units_of(sums: Floats, across: Floats, several: bool) -> Floats:
+    """Return (6, units) of one tensor from its unscaled sums, see `Packed` and `Summary`.
+
+    Args:
+        sums: (6, units) n, pivot, first, second, highest and lowest.
+        across: (4, units) n, pivot, first and second of the samples' means.
+        several: there are two samples or more.
+    """
+    rows = Rows(np.array([sums.shape[1]]))
+    pooled, apart = UnitMoments.of(sums[:4], None, rows), UnitMoments.of(across, None, rows)
+    spread = apart.std if several else np.full(sums.shape[1], np.nan)
+    return _fields(pooled, spread, sums[4], sums[5])
+
+
+def _fields(pooled: UnitMoments, spread: Floats, highest: Floats, lowest: Floats) -> Floats:
+    alive = pooled.n > 0
+    extremes = (np.where(alive, highest, np.nan), np.where(alive, lowest, np.nan))
+    return np.stack([pooled.n, pooled.mean, pooled.std, spread, *extremes])
 
 
 def _pool(units: UnitMoments, alive: Mask, rows: Rows) -> tuple[Floats, Floats, Floats]:

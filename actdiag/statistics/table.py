@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -11,12 +10,14 @@ from numpy.typing import NDArray
 
 from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.statistics import native
-from actdiag.statistics.packing import Packed, are_blocks, pack
+from actdiag.statistics.packing import pack
 from actdiag.statistics.state import TensorState
-from actdiag.statistics.summary import NUMBERS, summarise
+from actdiag.statistics.summary import NUMBERS, summarise, units_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+PORTION = 8192
+"""Units that are reduced together: their numbers stay in the cache, and in memory that is used again."""
 
 
 class Sparse(NamedTuple):
@@ -40,27 +41,25 @@ class Sparse(NamedTuple):
         return histogram
 
 
-PORTION = 8192
-"""Units that are reduced together: their numbers stay in the cache, and in memory that is used again."""
-Histogram = bytes | Ints | Sparse
-
-
 class Units(NamedTuple):
-    """The units of some rows, one row after the other."""
+    """The units of a row."""
 
-    first: int  # of these rows
-    starts: Ints  # (rows + 1,)
-    n: Floats  # (rows,) finite values of the first unit
-    uneven: dict[int, Floats]  # all units', where they differ
-    fields: NDArray[np.float32] | Floats  # (5, all units); float64 where float32 would lose a magnitude
+    n: float | Floats  # finite values of each; one number where it is the same for all
+    fields: NDArray[np.float32] | Floats  # (5, units); float64 where float32 would lose a magnitude
 
-    def of(self, row: int) -> Floats:
+    def whole(self) -> Floats:
         """Return (6, units) float64, its rows named by `recording.UNIT_FIELDS`."""
-        start, end = self.starts[row], self.starts[row + 1]
-        whole = np.empty((6, end - start))
-        whole[0] = self.uneven.get(row, self.n[row])
-        whole[1:] = self.fields[:, start:end]
-        return whole
+        units = np.empty((6, self.fields.shape[1]))
+        units[0], units[1:] = self.n, self.fields
+        return units
+
+
+class Kept(NamedTuple):
+    """The arrays of a row."""
+
+    log: Ints | Sparse
+    linear: Ints | Sparse | None
+    units: Units
 
 
 class Table(NamedTuple):
@@ -68,40 +67,41 @@ class Table(NamedTuple):
 
     Attributes:
         numbers: (rows, len(schema.COUNTED)) float64 in that order; NaN where not defined.
+        arrays: of each row, or the state with the block of the C kernel's that they are in.
     """
 
     numbers: Floats
-    logs: Sequence[Histogram]
-    linears: Sequence[Histogram | None]
-    portions: Sequence[Units]
+    arrays: Sequence[TensorState | Kept]
 
     def log(self, row: int) -> Ints:
         """Return a row's (4096,) log-linear histogram, see `actdiag.bins`."""
-        histogram = self.logs[row]
-        return native.log_of(histogram) if isinstance(histogram, bytes) else _dense(histogram, LOG_BINS)
+        held = self.arrays[row]
+        return _dense(held.log, LOG_BINS) if isinstance(held, Kept) else native.log_of(_block(held))
 
     def linear(self, row: int) -> Ints | None:
         """Return a row's (128,) linear histogram; None where the activation is not bounded."""
-        histogram = self.linears[row]
-        if histogram is None:
-            return None
-        if isinstance(histogram, bytes):
-            return native.linear_of(histogram) if native.has_linear(histogram) else None
-        return _dense(histogram, LINEAR_BINS)
+        held = self.arrays[row]
+        if isinstance(held, Kept):
+            return None if held.linear is None else _dense(held.linear, LINEAR_BINS)
+        return native.linear_of(_block(held)) if native.has_linear(_block(held)) else None
 
     def units(self, row: int) -> Floats:
         """Return a row's units, (6, units), their fields named by `recording.UNIT_FIELDS`."""
-        portion = bisect_right(self.portions, row, key=lambda units: units.first) - 1
-        return self.portions[portion].of(row - self.portions[portion].first)
+        return self._units(row).whole()
 
     def compact(self) -> Table:
-        """Return a table with the same answers that takes a few kB a row, to be kept for long."""
-        rows = range(len(self.numbers))
-        linears = [self.linear(row) for row in rows]
-        return self._replace(
-            logs=[Sparse.of(self.log(row)) for row in rows],
-            linears=[None if linear is None else Sparse.of(linear) for linear in linears],
-        )
+        """Return a table with the same histograms and units to float32 that takes a few kB a row."""
+        return self._replace(arrays=[self._kept(row) for row in range(len(self.numbers))])
+
+    def _kept(self, row: int) -> Kept:
+        linear = self.linear(row)
+        return Kept(Sparse.of(self.log(row)), None if linear is None else Sparse.of(linear), self._units(row))
+
+    def _units(self, row: int) -> Units:
+        held = self.arrays[row]
+        if isinstance(held, Kept):
+            return held.units
+        return next(_narrow([held.units], units_of(*native.sums_of(_block(held)), held.samples >= 2)))
 
 
 def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
@@ -114,26 +114,31 @@ def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
     """
     if len(states) != len(dies):
         raise ValueError(f"expected one `dies` for each of {len(states)} states, got {len(dies)}")
+    blocks = [row for row, state in enumerate(states) if type(state.content) is bytes]
+    if states and len(blocks) == len(states):
+        return Table(native.describe(states, dies), states)
+    numbers = np.empty((len(states), len(NUMBERS)))
+    arrays: list[TensorState | Kept] = list(states)
+    if blocks:
+        numbers[blocks] = native.describe([states[row] for row in blocks], [dies[row] for row in blocks])
+    others = sorted(set(range(len(states))) - set(blocks))
+    described = _described([states[row] for row in others], [dies[row] for row in others])
+    for row, (line, kept) in zip(others, described, strict=True):
+        numbers[row], arrays[row] = line, kept
+    return Table(numbers, arrays)
+
+
+def _described(states: Sequence[TensorState], dies: Sequence[bool]) -> Iterator[tuple[Floats, Kept]]:
+    """Yield the numbers and the arrays of states that are tensors, after one copy of all."""
     if not states:
-        return Table(np.empty((0, len(NUMBERS))), [], [], [])
+        return
     facts = np.array([(*state[1:5], dead) for state, dead in zip(states, dies, strict=True)], dtype=np.int64)
-    numbers, portions = [], []
-    logs: list[Histogram] = []
-    linears: list[Histogram | None] = []
-    for rows, packed in _packed(states, facts[:, 2]):
+    whole = pack(states)
+    for rows, places in _portions(whole.units):
+        packed = whole.part(rows, places)
         summary = summarise(packed, facts[rows])
-        numbers.append(summary.numbers)
-        logs += packed.logs
-        linears += packed.linears
-        portions.append(_narrow(rows.start, packed.units, summary.units))
-    return Table(np.concatenate(numbers), logs, linears, portions)
-
-
-def _packed(states: Sequence[TensorState], units: Ints) -> Iterator[tuple[slice, Packed]]:
-    """Yield some rows at a time: blocks of the kernel's as they are needed, all others after one copy."""
-    whole = None if are_blocks(states) else pack(states)
-    for rows, places in _portions(units):
-        yield rows, pack(states[rows]) if whole is None else whole.part(rows, places)
+        units = _narrow(packed.units.tolist(), summary.units)
+        yield from zip(summary.numbers, map(Kept, packed.logs, packed.linears, units), strict=True)
 
 
 def _portions(units: Ints) -> Iterator[tuple[slice, slice]]:
@@ -147,17 +152,15 @@ def _portions(units: Ints) -> Iterator[tuple[slice, slice]]:
         first, start = last, end
 
 
-def _narrow(first: int, sizes: Ints, units: Floats) -> Units:
-    """Keep (6, all units) in float32, and counts once for a row where they are the same for all."""
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    n = units[0]
-    even = np.full(len(sizes), np.nan)
-    filled = sizes > 0
-    even[filled] = n[starts[:-1][filled]]
-    differs = n != np.repeat(even, sizes)
-    rows = np.repeat(np.arange(len(sizes)), sizes)[differs] if differs.any() else ()
-    uneven = {int(row): n[starts[row] : starts[row + 1]].copy() for row in np.unique(rows).tolist()}
-    return Units(first, starts, even, uneven, _as_float32(units[1:]))
+def _narrow(sizes: Sequence[int], units: Floats) -> Iterator[Units]:
+    """Yield the units of rows of these sizes from (6, all units)."""
+    n, fields = units[0], _as_float32(units[1:])
+    ends = np.cumsum(sizes)
+    uneven = np.concatenate([[0], np.cumsum(n[1:] != n[:-1])])  # steps up to each unit
+    for size, end in zip(sizes, ends.tolist(), strict=True):
+        here = slice(end - size, end)
+        even = size == 0 or uneven[end - 1] == uneven[end - size]
+        yield Units(float(n[end - 1]) if size and even else n[here].copy(), fields[:, here])
 
 
 def _as_float32(fields: Floats) -> NDArray[np.float32] | Floats:
@@ -166,6 +169,11 @@ def _as_float32(fields: Floats) -> NDArray[np.float32] | Floats:
         narrow = fields.astype(np.float32)
     lost = (narrow == 0) & (fields != 0) | np.isinf(narrow)
     return fields if lost.any() else narrow
+
+
+def _block(state: TensorState) -> bytes:
+    assert isinstance(state.content, bytes)
+    return state.content
 
 
 def _dense(histogram: Ints | Sparse, size: int) -> Ints:
