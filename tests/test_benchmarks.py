@@ -154,7 +154,7 @@ def test_the_page_has_a_row_for_each_tool(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--only", "W9"], "unknown name 'W9'; known: W1, W2, W3, W4, W5, tiny"),
+        (["--only", "W9"], "unknown name 'W9'; known: W1, W2, W3, W4, W5, W6, W7, tiny"),
         (["--tools", "plain,fast"], "unknown name 'fast'; known: plain, floor,"),
     ],
 )

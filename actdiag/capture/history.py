@@ -21,7 +21,9 @@ DECADES = 1.5
 MOST_BETWEEN = 512
 """Steps between recorded ones of which the weights' sizes are kept."""
 _NONFINITE = [NUMBERS.index("nan_count"), NUMBERS.index("inf_count")]
-_LOOKED_AT = ("zero_fraction", "saturated_fraction")
+_SIZES = [NUMBERS.index("rms"), NUMBERS.index("std_across")]
+_SHARES = [NUMBERS.index("zero_fraction"), NUMBERS.index("saturated_fraction")]
+_DEAD, _UNITS = NUMBERS.index("dead_units"), NUMBERS.index("units")
 
 
 @dataclass(frozen=True)
@@ -160,15 +162,9 @@ class History:
 
 def _looks(numbers: Floats) -> Floats:
     """Return, of each row, what must change for it to look different: (rows, several)."""
-    value = {name: numbers[:, place] for place, name in enumerate(NUMBERS)}
-    columns = [
-        value["nan_count"] > 0,
-        value["inf_count"] > 0,
-        *(_decades(value[name]) for name in ("rms", "std_across")),
-        *(_quarters(value[name]) for name in _LOOKED_AT),
-        _quarters(value["dead_units"] / np.maximum(value["units"], 1.0)),
-    ]
-    return np.column_stack(columns).astype(np.float64)
+    dead = numbers[:, _DEAD] / np.maximum(numbers[:, _UNITS], 1.0)
+    shares = np.column_stack([numbers[:, _SHARES], dead])
+    return np.hstack([numbers[:, _NONFINITE] > 0, _decades(numbers[:, _SIZES]), _quarters(shares)])
 
 
 def _decades(sizes: Floats) -> Floats:

@@ -172,7 +172,7 @@ def _without_values(tensor: torch.Tensor) -> str:
 
 def is_freed(tensor: torch.Tensor) -> bool:
     """Return whether a tensor's memory was taken from it, as sharding does with a weight between its uses."""
-    if tensor.layout != torch.strided or tensor.device.type == "meta":
+    if tensor.layout is not _STRIDED:
         return False
     held = tensor.untyped_storage().nbytes()
     if held >= tensor.nbytes or not tensor.numel():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -152,14 +151,14 @@ def _can_be_described(record: Record, failed: Failed) -> bool:
 
 def set_beside(places: Sequence[Place], numbers: Floats) -> None:
     """Set the rms of each weight's gradient over that of the weight, whose row comes before it."""
-    pairs = pairwise(places)
-    rows = [row for row, (weight, gradient) in enumerate(pairs, start=1) if _is_pair(weight, gradient)]
+    rows = [row for row, place in enumerate(places) if place.tensor == "weight_grad"]
+    rows = [row for row in rows if row and _is_weight(places[row - 1], places[row].module)]
     with np.errstate(divide="ignore", invalid="ignore"):
         numbers[rows, _GRAD_TO_WEIGHT] = numbers[rows, _RMS] / numbers[np.array(rows, dtype=int) - 1, _RMS]
 
 
-def _is_pair(weight: Place, gradient: Place) -> bool:
-    return gradient.tensor == "weight_grad" and (weight.module, weight.tensor) == (gradient.module, "weight")
+def _is_weight(place: Place, module: str) -> bool:
+    return place.tensor == "weight" and place.module == module
 
 
 def records_of(site: Site, scale: float) -> list[Record]:

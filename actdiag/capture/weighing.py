@@ -115,10 +115,11 @@ class WeightWatch:
         """Yield each weight in use, and its gradient after it, where they can be measured."""
         for used in self._used:
             parameter = used.holder.get(used.key)
-            if parameter is None or (not is_plain(parameter) and unseen.without_values(parameter)):
+            plain = parameter is not None and is_plain(parameter)
+            if parameter is None or (not plain and unseen.without_values(parameter)):
                 continue
-            found = [(used.weight, local(parameter.detach())), (used.gradient, gradient_of(parameter))]
-            for place, tensor in found:
+            weight = parameter if plain else local(parameter.detach())
+            for place, tensor in ((used.weight, weight), (used.gradient, gradient_of(parameter))):
                 if tensor is not None and is_freed(tensor):
                     self._book.note(f"{place.module}: the memory of its {place.tensor} {FREED}")
                 elif tensor is not None:

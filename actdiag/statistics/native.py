@@ -69,7 +69,7 @@ def merge(a: bytes, b: bytes) -> bytes | None:
 
 
 def describe(states: Sequence[tuple[Any, ...]], dies: Sequence[bool]) -> Floats:
-    """Return (states, len(schema.COUNTED)) numbers of states whose content is a block, see `table.describe`."""
+    """Return (states, len(schema.COUNTED)) numbers of states that hold blocks, see `table.describe`."""
     assert _KERNEL is not None
     return np.frombuffer(_KERNEL.describe(list(states), list(dies)), np.float64).reshape(len(states), -1)
 
@@ -99,7 +99,7 @@ def linear_of(block: bytes) -> Ints:
 
 
 def sums_of(block: bytes) -> tuple[Floats, Floats]:
-    """Return (6, units) and (4, units) sums; the latter are the first four where samples have one position."""
+    """Return (6, units) sums and those across samples, (4, units): the same where they have one position."""
     units, flags = _shape(block)
     pooled = np.frombuffer(block, np.float64, SUMS * units, HEADER).reshape(SUMS, units)
     if not flags & _HAS_ACROSS:

@@ -1,4 +1,4 @@
-"""From packed states to the numbers of their rows, all rows at once; for blocks `_native/summary.c` does it."""
+"""From packed states to the numbers of their rows, all at once; `_native/summary.c` does it for blocks."""
 
 from __future__ import annotations
 
