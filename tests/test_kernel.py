@@ -103,7 +103,7 @@ def test_a_negated_view_is_read_as_it_is_seen(path: str) -> None:
         assert seen.is_neg()
         assert Row(observe(seen)).numbers["max"] == expected.max()
         assert count_outside(seen, -INF, 1.0) == (expected > 1.0).sum()
-        assert sizes([seen])[0, 1] == pytest.approx(np.sqrt((expected.astype(float) ** 2).mean()), rel=1e-12)
+        assert sizes([seen])[0, 2] == pytest.approx(np.sqrt((expected.astype(float) ** 2).mean()), rel=1e-12)
 
 
 def test_two_threads_at_once_give_what_one_gives(path: str) -> None:
@@ -140,23 +140,30 @@ def test_the_unit_axis_can_be_replaced(path: str) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_sizes_are_over_finite_elements(dtype: torch.dtype, path: str) -> None:
-    tensors = [randn(30, 20), spoilt(randn(31), NAN, INF, -INF), torch.zeros(0, 3), torch.full((2,), NAN)]
+    tensors = [
+        randn(30, 20),
+        spoilt(randn(31), NAN, INF, -INF),
+        torch.zeros(0, 3),
+        torch.full((2,), NAN),
+        torch.zeros(2, 0),
+    ]
     tensors = [tensor.to(dtype) for tensor in [*tensors, randn(40, 30).T[::2], torch.tensor(-3.0)]]
     found = sizes(tensors)
-    for tensor, (elements, rms, nan, inf) in zip(tensors, found, strict=True):
+    for tensor, (units, elements, rms, nan, inf) in zip(tensors, found, strict=True):
         x = tensor.double().numpy()
         finite = x[np.isfinite(x)]
         assert (elements, nan, inf) == (x.size, np.isnan(x).sum(), np.isinf(x).sum())
+        assert units == (x.shape[0] if x.ndim else 1)
         expected = np.sqrt((finite**2).mean()) if finite.size else NAN
         assert rms == pytest.approx(expected, rel=1e-12, nan_ok=True)
-    assert sizes([]).shape == (0, 4)
+    assert sizes([]).shape == (0, 5)
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-160, 1e200])
 def test_the_size_of_what_cannot_be_squared(size: float) -> None:
     x = randn(9, 4).double()
     plain = float(x.square().mean().sqrt())
-    assert sizes([x * size])[0, 1] / size == pytest.approx(plain, rel=1e-12)
+    assert sizes([x * size])[0, 2] / size == pytest.approx(plain, rel=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -192,8 +199,10 @@ def test_wrong_arguments_raise() -> None:
         (kernels.describe, ([(1, 2)], [True])),
         (kernels.describe, ([(0, 4, 1, 3, 12, b"", None)], [True])),
         (kernels.describe, ([observe(tensor)._replace(samples="many")], [True])),
-        (kernels.size, (3,)),
-        (kernels.size, (tensor.to("meta"), 1)),
+        (kernels.sizes, (tensor,)),
+        (kernels.sizes, ([3],)),
+        (kernels.sizes, ([tensor, tensor.T],)),
+        (kernels.sizes, ([tensor.to("meta")],)),
         (kernels.outside, (tensor, "low", 1.0)),
     ]
     for function, arguments in wrong:
@@ -313,5 +322,5 @@ def test_misaligned_memory_is_measured() -> None:
     table = describe([observe(tensor)], [False])
     assert table.log(0).sum() == 48
     np.testing.assert_allclose(table.units(0)[1], values.reshape(6, 8).mean(axis=0))
-    assert sizes([tensor])[0].tolist() == [48, pytest.approx(np.sqrt((values**2).mean())), 0, 0]
+    assert sizes([tensor])[0].tolist() == [6, 48, pytest.approx(np.sqrt((values**2).mean())), 0, 0]
     assert count_outside(tensor, 9.5, 40.5) == 17

@@ -11,6 +11,8 @@
 #define MOST_AXES 64
 #define WORTH_A_RELEASE 65536 /* elements from which other threads may run */
 #define SMALL_COUNTS (INT64_C(1) << 32)
+#define SIZE 5
+#define NO_MEMORY "expected a tensor with memory of its own"
 
 static PyObject *name_data_ptr, *name_shape, *name_stride, *name_numel;
 
@@ -246,24 +248,54 @@ static int take_flat(PyObject *tensor, const float **x, int64_t *n) {
     Py_DECREF(number);
     if (PyErr_Occurred() || take_address(tensor, x)) return -1;
     if (*n >= 0 && (*x || !*n)) return 0;
-    PyErr_SetString(PyExc_ValueError, "expected a tensor with memory of its own");
+    PyErr_SetString(PyExc_ValueError, NO_MEMORY);
     return -1;
 }
 
-PyDoc_STRVAR(size_doc, "size(tensor)\n--\n\n"
-             "Return (elements, rms over the finite ones, NaN count, Inf count) of contiguous float32 values.");
-
-static PyObject *size(PyObject *module, PyObject *const *arguments, Py_ssize_t n) {
-    const float *x;
-    int64_t elements, counts[3];
+/* Units along the first axis, elements, rms, NaN count and Inf count. */
+static int take_size(PyObject *tensor, double found[SIZE]) {
+    Strided taken;
+    int64_t elements = 1, counts[3];
     double sum;
-    if (n != 1) return PyErr_Format(PyExc_TypeError, "expected 1 argument, got %zd", n);
-    if (take_flat(arguments[0], &x, &elements)) return NULL;
-    Py_BEGIN_ALLOW_THREADS
-    sum = sum_of_squares(x, elements, counts);
-    Py_END_ALLOW_THREADS
-    return Py_BuildValue("LdLL", (long long)elements, counts[0] ? sqrt(sum / (double)counts[0]) : (double)NAN,
-                         (long long)counts[1], (long long)counts[2]);
+    if (take_tensor(tensor, &taken)) return -1;
+    for (int axis = taken.axes - 1; axis >= 0; axis--) {
+        if (elements && taken.sizes[axis] != 1 && taken.steps[axis] != elements) {
+            PyErr_SetString(PyExc_ValueError, "expected a contiguous tensor");
+            return -1;
+        }
+        elements *= taken.sizes[axis];
+    }
+    if (elements && !taken.data) {
+        PyErr_SetString(PyExc_ValueError, NO_MEMORY);
+        return -1;
+    }
+    if (elements < WORTH_A_RELEASE) sum = sum_of_squares(taken.data, elements, counts);
+    else {
+        Py_BEGIN_ALLOW_THREADS
+        sum = sum_of_squares(taken.data, elements, counts);
+        Py_END_ALLOW_THREADS
+    }
+    found[0] = taken.axes ? (double)taken.sizes[0] : 1.0, found[1] = (double)elements;
+    found[2] = counts[0] ? sqrt(sum / (double)counts[0]) : (double)NAN;
+    found[3] = (double)counts[1], found[4] = (double)counts[2];
+    return 0;
+}
+
+PyDoc_STRVAR(sizes_doc, "sizes(tensors)\n--\n\n"
+             "Return as float64 bytes, for each contiguous float32 tensor of a list: its length along the first axis,\n"
+             "elements, rms over the finite ones, NaN count and Inf count.");
+
+static PyObject *sizes(PyObject *module, PyObject *const *arguments, Py_ssize_t n) {
+    if (n != 1 || !PyList_Check(arguments[0])) return PyErr_Format(PyExc_TypeError, "expected a list of tensors");
+    Py_ssize_t rows = PyList_GET_SIZE(arguments[0]);
+    PyObject *found = PyByteArray_FromStringAndSize(NULL, rows * SIZE * 8);
+    if (!found) return NULL;
+    for (Py_ssize_t i = 0; i < rows; i++)
+        if (take_size(PyList_GET_ITEM(arguments[0], i), (double *)PyByteArray_AS_STRING(found) + i * SIZE)) {
+            Py_DECREF(found);
+            return NULL;
+        }
+    return found;
 }
 
 PyDoc_STRVAR(outside_doc, "outside(tensor, below, above)\n--\n\n"
@@ -288,7 +320,7 @@ static PyMethodDef methods[] = {
     {"observe", (PyCFunction)(void (*)(void))observe, METH_FASTCALL, observe_doc},
     {"merge", (PyCFunction)(void (*)(void))merge, METH_FASTCALL, merge_doc},
     {"describe", (PyCFunction)(void (*)(void))describe, METH_FASTCALL, describe_doc},
-    {"size", (PyCFunction)(void (*)(void))size, METH_FASTCALL, size_doc},
+    {"sizes", (PyCFunction)(void (*)(void))sizes, METH_FASTCALL, sizes_doc},
     {"outside", (PyCFunction)(void (*)(void))outside, METH_FASTCALL, outside_doc},
     {"instructions", name_instructions, METH_NOARGS, "Return the instruction set in use."},
     {NULL, NULL, 0, NULL},

@@ -12,6 +12,7 @@ import pandas as pd
 from actdiag import schema
 from actdiag.capture.guard import from_signal
 from actdiag.capture.records import NUMBERS, Arrays, Floats, Place
+from actdiag.capture.weighing import Sizes
 from actdiag.recording import Arrays as RowArrays
 from actdiag.recording import Recording
 
@@ -52,24 +53,25 @@ class Between:
     """
 
     stride: int = 1
-    _kept: dict[int, Step] = field(default_factory=dict)
+    _kept: dict[int, tuple[int, Sizes]] = field(default_factory=dict)
     _met: int = 0
     _broken: int = -1
 
     @property
     def steps(self) -> list[Step]:
         """Return the steps that are kept, in order."""
-        return list(self._kept.values())
+        return [Step(number, *sizes.rows()) for number, sizes in self._kept.values()]
 
-    def add(self, step: Step) -> None:
+    def add(self, number: int, sizes: Sizes) -> None:
         """Keep a step if its turn has come, or if it is the first with something non-finite."""
         place, self._met = self._met, self._met + 1
-        if self._broken < 0 and (step.numbers[:, _NONFINITE] > 0).any():
+        if self._broken < 0 and sizes.broken:
             self._broken = place
         if not self._keeps(place):
             return
-        last = next(reversed(self._kept.values()), step)
-        self._kept[place] = replace(step, places=last.places) if last.places == step.places else step
+        _, last = next(reversed(self._kept.values()), (number, sizes))
+        same = last.places == sizes.places
+        self._kept[place] = number, sizes._replace(places=last.places) if same else sizes
         if len(self._kept) > MOST_BETWEEN:
             self.stride *= 2
             self._kept = {place: step for place, step in self._kept.items() if self._keeps(place)}

@@ -155,7 +155,7 @@ class Recorder:
         if self._options.tensors == "all":
             records += self._weights.records(of_weights)
         else:
-            small = (self._weights.sizes(of_weights),)
+            small = (self._weights.sizes(of_weights).rows(),)
         places, numbers, arrays = measure(records, self._book.failed)
         rows = Rows.together([Rows(places, numbers), *small])
         if rows.places:
@@ -164,9 +164,11 @@ class Recorder:
 
     def _close_between(self) -> None:
         """Keep the sizes of the weights in a step that is not recorded."""
-        rows = self._weights.sizes(self._scale.of_parameters()) if self._attached else Rows.none()
-        if rows.places:
-            self._history.between.add(Step(self._step, rows.places, rows.numbers))
+        if not self._attached:
+            return
+        sizes = self._weights.sizes(self._scale.of_parameters())
+        if sizes.places:
+            self._history.between.add(self._step, sizes)
 
     def recording(
         self,

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from actdiag.capture import unseen
@@ -45,6 +46,36 @@ class Used(NamedTuple):
         return type(self.module) is self.type and self.holder.get(self.key) is not None
 
 
+class Sizes(NamedTuple):
+    """What was read of weights and their gradients.
+
+    Attributes:
+        places: what each row is about.
+        found: (rows, 5), see `statistics.sizes`.
+        scale: gradients are this many times too large.
+    """
+
+    places: tuple[Place, ...]
+    found: NDArray[np.float64]
+    scale: float
+
+    def rows(self) -> Rows:
+        """Return rows with rms and the counts of NaN and Inf; what was not read is NaN."""
+        units, count, rms, nan, inf = self.found.T
+        scales = np.array([self.scale if place.backward else 1.0 for place in self.places])
+        positions = np.where(units > 0, count // np.maximum(units, 1.0), 1.0)
+        numbers = np.full((len(self.places), len(NUMBERS)), np.nan)
+        known = np.ones_like(count), units, positions, count, rms / scales, nan, inf
+        numbers[:, _KNOWN] = np.column_stack(known)
+        set_beside(self.places, numbers)
+        return Rows(self.places, numbers)
+
+    @property
+    def broken(self) -> bool:
+        """Return whether something is not finite."""
+        return bool(self.found[:, 3:].any())
+
+
 class WeightWatch:
     """Reads the weights in use: in full, or their sizes alone.
 
@@ -80,26 +111,17 @@ class WeightWatch:
                 found.append(Record(place, state, scale=scale if place.backward else 1.0))
         return found
 
-    def sizes(self, scale: float) -> Rows:
-        """Return rows of the same with rms and the counts of NaN and Inf alone; the rest is NaN."""
+    def sizes(self, scale: float) -> Sizes:
+        """Return rms and the counts of NaN and Inf alone, gradients being `scale` times too large."""
         tensors = list(self._tensors())
         try:
-            measured = sizes([tensor for _, tensor in tensors])
+            found = sizes([tensor for _, tensor in tensors])
         except Exception as error:
             if from_signal(error):
                 raise
             tensors = [each for each in tensors if self._trying(each[0], sizes, [each[1]]) is not None]
-            measured = sizes([tensor for _, tensor in tensors])
-        places = tuple(place for place, _ in tensors)
-        numbers = np.full((len(places), len(NUMBERS)), np.nan)
-        count, rms, nan, inf = measured.T
-        units = np.array([tensor.shape[0] if tensor.dim() else 1 for _, tensor in tensors], dtype=np.float64)
-        scales = np.array([scale if place.backward else 1.0 for place in places])
-        positions = np.where(units > 0, count // np.maximum(units, 1.0), 1.0)
-        known = np.ones_like(count), units, positions, count, rms / scales, nan, inf
-        numbers[:, _KNOWN] = np.column_stack(known)
-        set_beside(places, numbers)
-        return Rows(places, numbers)
+            found = sizes([tensor for _, tensor in tensors])
+        return Sizes(tuple(place for place, _ in tensors), found, scale)
 
     def _trying(self, place: Place, read: Callable[[Any], Any], value: Any) -> Any:
         """Return what reading a weight gives; None, and a reason, where it fails."""

@@ -142,9 +142,8 @@ def count_outside(tensor: torch.Tensor, below: float, above: float) -> int:
     return count
 
 
-def size(tensor: torch.Tensor) -> tuple[int, float, int, int]:
-    """Return elements, rms over the finite ones, how many are NaN, how many Inf."""
+def sizes(tensors: Sequence[torch.Tensor]) -> Floats:
+    """Return (tensors, 5) as `sizes.sizes` has them."""
     assert _KERNEL is not None
-    dense = tensor if tensor.is_contiguous() else tensor.detach().contiguous()
-    found: tuple[int, float, int, int] = _KERNEL.size(dense)
-    return found
+    dense = [tensor if tensor.is_contiguous() else tensor.detach().contiguous() for tensor in tensors]
+    return np.frombuffer(_KERNEL.sizes(dense), np.float64).reshape(-1, 5)

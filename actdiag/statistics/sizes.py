@@ -27,27 +27,32 @@ def count_outside(tensor: torch.Tensor, below: float, above: float) -> int | tor
 
 
 def sizes(tensors: Sequence[torch.Tensor]) -> Floats:
-    """Return (len, 4): elements, rms over the finite ones, how many are NaN, how many Inf.
+    """Return (len, 5): units, elements, rms over the finite ones, how many are NaN, how many Inf.
 
-    The rms of nothing finite is NaN. One copy brings the numbers of all tensors of a device.
+    Units lie along the first axis, as in a weight; a scalar is one. The rms of nothing finite is NaN. One
+    copy brings the numbers of all tensors of a device.
     """
+    read = [native.measures(tensor) for tensor in tensors]
+    if tensors and all(read):
+        return native.sizes(tensors)
+    found = np.empty((len(tensors), 5))
     waiting: dict[torch.device, list[int]] = defaultdict(list)
-    known = []
     for row, tensor in enumerate(tensors):
-        size = native.size(tensor) if native.measures(tensor) else _size_of_finite(tensor)
-        if size is None:
+        found[row, :2] = tensor.shape[0] if tensor.dim() else 1, tensor.numel()
+        if read[row]:
+            found[row] = native.sizes([tensor])
+        elif (rms := _rms_of_finite(tensor)) is not None:
+            found[row, 2:] = rms, 0, 0
+        else:
             waiting[tensor.device].append(row)
-        known.append(size or (0, 0.0, 0, 0))
-    found = np.array(known, dtype=np.float64).reshape(-1, 4)
     for rows in waiting.values():
-        fetched = torch.stack([_size(tensors[row].detach()) for row in rows]).cpu().numpy().astype(np.float64)
-        found[rows, 0] = [tensors[row].numel() for row in rows]
-        found[rows, 1:] = fetched
+        fetched = torch.stack([_size(tensors[row].detach()) for row in rows])
+        found[rows, 2:] = fetched.cpu().numpy().astype(np.float64)
     return found
 
 
-def _size_of_finite(tensor: torch.Tensor) -> tuple[int, float, int, int] | None:
-    """Return a row by one product; None where the tensor is elsewhere or its sum of squares says too little.
+def _rms_of_finite(tensor: torch.Tensor) -> float | None:
+    """Return the rms by one product; None where the tensor is elsewhere or the sum of squares tells little.
 
     Squares of other types than float64 neither leave float64 nor vanish in it.
     """
@@ -56,9 +61,7 @@ def _size_of_finite(tensor: torch.Tensor) -> tuple[int, float, int, int] | None:
     values = tensor.detach().double().reshape(-1)
     square = float(values.dot(values))
     lowest = SQUARES[0] if tensor.dtype == torch.float64 else 0.0
-    if not lowest <= square <= SQUARES[1]:
-        return None
-    return values.numel(), math.sqrt(square / values.numel()), 0, 0
+    return math.sqrt(square / values.numel()) if lowest <= square <= SQUARES[1] else None
 
 
 def _size(tensor: torch.Tensor) -> torch.Tensor:

@@ -17,8 +17,8 @@ from torch.nn.utils.parametrize import remove_parametrizations
 import actdiag
 from actdiag import attach
 from actdiag.capture import weighing
-from actdiag.capture.history import Between, Step
-from actdiag.capture.records import NUMBERS, Place
+from actdiag.capture.history import Between
+from actdiag.capture.records import Place
 from actdiag.recording import Recording
 from models.frames import ACTIVATIONS, WEIGHTS
 from models.plainly import notes, one_row
@@ -125,9 +125,8 @@ def thinned(steps: int, every: int, broken: int) -> Between:
     between = Between()
     for step in range(steps):
         if step % every:
-            numbers = np.zeros((1, len(NUMBERS)))
-            numbers[0, NUMBERS.index("nan_count")] = step >= broken
-            between.add(Step(step, (PLACE,), numbers))
+            found = np.array([[5.0, 30.0, 1.0, step >= broken, 0.0]])
+            between.add(step, weighing.Sizes((PLACE,), found, 1.0))
     return between
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -259,30 +258,36 @@ def forget_a_call(patch: Patch) -> None:
 
 
 def scale_a_size(patch: Patch) -> None:
-    wrap(patch, weighing, "sizes", lambda original, tensors: original(tensors) * [1.0, 1.01, 1.0, 1.0])
+    wrap(patch, weighing, "sizes", lambda original, tensors: original(tensors) * [1.0, 1.0, 1.01, 1.0, 1.0])
 
 
 def drop_a_row_between(patch: Patch) -> None:
-    def add(original: Any, self: Any, step: Any) -> None:
-        original(self, replace(step, places=step.places[1:], numbers=step.numbers[1:]))
+    def add(original: Any, self: Any, number: int, sizes: Any) -> None:
+        original(self, number, sizes._replace(places=sizes.places[1:], found=sizes.found[1:]))
 
     wrap(patch, Between, "add", add)
 
 
 def drop_a_step_between(patch: Patch) -> None:
-    wrap(patch, Between, "add", lambda original, self, step: step.number == 1 or original(self, step))
+    wrap(
+        patch,
+        Between,
+        "add",
+        lambda original, self, number, sizes: number == 1 or original(self, number, sizes),
+    )
 
 
 def keep_a_step_twice(patch: Patch) -> None:
-    wrap(patch, Between, "add", lambda original, self, step: (original(self, step), original(self, step)))
+    wrap(patch, Between, "add", lambda original, self, *step: (original(self, *step), original(self, *step)))
 
 
 def guess_what_was_not_read(patch: Patch) -> None:
-    def add(original: Any, self: Any, step: Any) -> None:
-        step.numbers[:, NUMBERS.index("mean")] = 0.0
-        original(self, step)
+    def rows(original: Any, self: Any) -> Any:
+        found = original(self)
+        found.numbers[:, NUMBERS.index("mean")] = 0.0
+        return found
 
-    wrap(patch, Between, "add", add)
+    wrap(patch, weighing.Sizes, "rows", rows)
 
 
 def set_the_wrong_sizes_beside(patch: Patch) -> None:
