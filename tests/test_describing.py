@@ -60,6 +60,14 @@ def test_each_row_has_the_numbers_of_its_own_tensor(path: str) -> None:
     np.testing.assert_allclose(rms, expected, rtol=1e-12)
 
 
+def test_quantiles_of_zeros_are_zero_and_none_lies_beyond_the_extremes(path: str) -> None:
+    row = Row(observe(torch.relu(randn(40, 9)).index_fill_(1, torch.arange(3), 0.0))).numbers
+    assert (row["p01"], row["p50"]) == (0.0, 0.0)
+    assert row["p50"] < row["p99"] <= row["max"]
+    alike = Row(observe(torch.full((4, 3), -7.3))).numbers
+    assert alike["p01"] == alike["p50"] == alike["p99"] == alike["min"] == alike["max"]
+
+
 def test_a_compact_table_has_the_same_answers(path: str) -> None:
     table = describe(mixed(), [False] * 14)
     compact = table.compact()

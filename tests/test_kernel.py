@@ -197,6 +197,7 @@ def test_wrong_arguments_raise() -> None:
         (kernels.describe, ([observe(tensor)],)),
         (kernels.describe, ([observe(tensor)], [])),
         (kernels.describe, ([(1, 2)], [True])),
+        (kernels.describe, ([observe(tensor)], [np.zeros(2)])),
         (kernels.describe, ([(0, 4, 1, 3, 12, b"", None)], [True])),
         (kernels.describe, ([observe(tensor)._replace(samples="many")], [True])),
         (kernels.sizes, (tensor,)),

@@ -276,7 +276,7 @@ static int take_size(PyObject *tensor, double found[SIZE]) {
         Py_END_ALLOW_THREADS
     }
     found[0] = taken.axes ? (double)taken.sizes[0] : 1.0, found[1] = (double)elements;
-    found[2] = counts[0] ? sqrt(sum / (double)counts[0]) : (double)NAN;
+    found[2] = sqrt(sum / (double)counts[0]);
     found[3] = (double)counts[1], found[4] = (double)counts[2];
     return 0;
 }

@@ -22,21 +22,19 @@ static double m2_of(const Moments *of, int64_t unit) {
 
 /* mean, std and rms over all units, by the law of total variance. */
 static void pool(const Moments *of, int64_t units, double numbers[NUMBERS]) {
-    double total = 0.0, moved = 0.0, inside = 0.0, apart = 0.0, pivot = 0.0, centre, variance;
+    double total = 0.0, sum = 0.0, inside = 0.0, apart = 0.0, mean, variance;
     for (int64_t u = 0; u < units; u++) {
-        double mean, n = of->n[u];
+        double n = of->n[u];
         if (n == 0.0) continue;
-        mean = mean_of(of, u);
-        if (total == 0.0) pivot = mean;
-        total += n, moved += n * (mean - pivot), inside += m2_of(of, u);
+        total += n, sum += n * mean_of(of, u), inside += m2_of(of, u);
     }
-    centre = pivot + moved / total;
+    mean = sum / total;
     for (int64_t u = 0; u < units; u++) {
-        double offset = of->n[u] == 0.0 ? 0.0 : mean_of(of, u) - centre;
+        double offset = of->n[u] == 0.0 ? 0.0 : mean_of(of, u) - mean;
         apart += of->n[u] * (offset * offset);
     }
     variance = (inside + apart) / total;
-    numbers[MEAN] = centre, numbers[STD] = sqrt(variance), numbers[RMS] = sqrt(variance + centre * centre);
+    numbers[MEAN] = mean, numbers[STD] = sqrt(variance), numbers[RMS] = sqrt(variance + mean * mean);
 }
 
 /* The spread of units across samples, and how alike two samples are. */
