@@ -1,0 +1,1 @@
+"""The labelled grid on which the verdict's error rates are measured: see `benchmarks/verdicts.py`."""
