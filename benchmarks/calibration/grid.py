@@ -46,7 +46,7 @@ CLASSES: dict[str, tuple[tuple[str, float | None], ...]] = {
 }
 """Initialisers (name, gain) by the variance they give a weight."""
 EASY = ("0", "1e-4", "1", "1/3")
-"""Classes that any rule tells: zeros, normal:0.01, normal:1 and uniform:1. The hard subset leaves them out."""
+"""What any rule tells: zeros, normal:0.01, normal:1 and uniform:1. The hard subset leaves them out."""
 DEPTHS, WIDTH, WIDE = (4, 12, 30), 64, 160
 SEEDS = (0, 1, 2)
 DIGITS, WAVES = "digits", "calibration.waves:waves"
@@ -93,9 +93,9 @@ def draw_split() -> dict[str, list[str]]:
 def cells() -> tuple[Cell, ...]:
     """Return the whole grid.
 
-    Each pair at every depth on the digits; a third of all pairs, drawn by a fixed seed, wider, and a third with
-    either norm; on the second data set half of the held pairs at every depth, and none of the others, so that no
-    pair is on both sides.
+    Each pair at every depth on the digits; a third of all pairs, drawn by a fixed seed, wider, and a third
+    with either norm; on the second data set half of the held pairs at every depth, and none of the others,
+    so that no pair is on both sides.
     """
     return tuple(_cells(json.loads(SPLIT.read_text(encoding="utf-8"))))
 

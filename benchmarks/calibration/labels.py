@@ -29,10 +29,11 @@ Key = tuple[str, ...]
 
 
 def jobs(protocols: Sequence[str]) -> list[tuple[str, grid.Cell, int]]:
-    """Return every (protocol, cell, seed), in an order in which any beginning is a fair sample."""
+    """Return every (protocol, cell, seed), shuffled, those that thresholds may be set by first."""
     cells = list(grid.cells())
     random.Random(7).shuffle(cells)
-    asked = [(name, cell) for name in protocols for cell in (cells if name == "sgd" else cells[:SUBSET])]
+    chosen = {"sgd": sorted(cells, key=lambda cell: cell.held)}
+    asked = [(name, cell) for name in protocols for cell in chosen.get(name, cells[:SUBSET])]
     return [(name, cell, seed) for name, cell in asked for seed in grid.SEEDS]
 
 
