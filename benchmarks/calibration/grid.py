@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from actdiag.types import RunSpec
@@ -47,7 +47,7 @@ CLASSES: dict[str, tuple[tuple[str, float | None], ...]] = {
 """Initialisers (name, gain) by the variance they give a weight."""
 EASY = ("0", "1e-4", "1", "1/3")
 """What any rule tells: zeros, normal:0.01, normal:1 and uniform:1. The hard subset leaves them out."""
-DEPTHS, WIDTH, WIDE = (4, 12, 30), 64, 160
+DEPTHS, WIDTH, WIDE = (4, 12, 30), 64, 128
 SEEDS = (0, 1, 2)
 DIGITS, WAVES = "digits", "calibration.waves:waves"
 SPLIT = Path(__file__).with_name("split.json")
@@ -93,9 +93,9 @@ def draw_split() -> dict[str, list[str]]:
 def cells() -> tuple[Cell, ...]:
     """Return the whole grid.
 
-    Each pair at every depth on the digits; a third of all pairs, drawn by a fixed seed, wider, and a third
-    with either norm; on the second data set half of the held pairs at every depth, and none of the others,
-    so that no pair is on both sides.
+    Each pair on the digits at depth 4 and 12 and, drawn by a fixed seed, half of them at depth 30, a fifth of
+    them wider and a third with either norm. On the second data set half of the held pairs, and none of the
+    others, so that no pair is on both sides.
     """
     return tuple(_cells(json.loads(SPLIT.read_text(encoding="utf-8"))))
 
@@ -106,16 +106,20 @@ def _cells(split: dict[str, list[str]]) -> Iterator[Cell]:
         for variance, initialisers in CLASSES.items():
             held = act in split["activations"] or variance in split["variances"]
             for init, gain in initialisers:
-                facts = {"act": act, "init": init, "gain": gain, "data": DIGITS, "width": WIDTH}
-                variants = [{**facts, "depth": depth} for depth in DEPTHS]
-                more = {depth: generator.random() for depth in DEPTHS}
-                if generator.random() < 1 / 3:
-                    variants.append({**facts, "depth": 12, "width": WIDE})
-                for norm in ("batch", "layer"):
-                    if generator.random() < 1 / 3:
-                        variants.append({**facts, "depth": generator.choice(DEPTHS), "norm": norm})
-                if held:
-                    variants += [
-                        {**facts, "depth": depth, "data": WAVES} for depth in DEPTHS if more[depth] < 0.5
-                    ]
-                yield from (Cell(RunSpec(**each), variance, held) for each in variants)  # type: ignore[arg-type]
+                start = RunSpec(act=act, init=init, gain=gain, data=DIGITS, width=WIDTH)
+                yield from (Cell(spec, variance, held) for spec in _variants(start, held, generator))
+
+
+def _variants(start: RunSpec, held: bool, generator: random.Random) -> Iterator[RunSpec]:
+    """Yield a pair's networks; as many numbers are drawn for every pair, whatever becomes of them."""
+    deep, wide, batch, layer, other = (generator.random() for _ in range(5))
+    depths = [generator.choice(DEPTHS) for _ in range(3)]
+    yield from (replace(start, depth=depth) for depth in DEPTHS if depth < DEPTHS[-1] or deep < 1 / 2)
+    if wide < 1 / 5:
+        yield replace(start, depth=12, width=WIDE)
+    if batch < 1 / 3:
+        yield replace(start, depth=depths[0], norm="batch")
+    if layer < 1 / 3:
+        yield replace(start, depth=depths[1], norm="layer")
+    if held and other < 1 / 2:
+        yield replace(start, depth=depths[2], data=WAVES)

@@ -29,12 +29,12 @@ Key = tuple[str, ...]
 
 
 def jobs(protocols: Sequence[str]) -> list[tuple[str, grid.Cell, int]]:
-    """Return every (protocol, cell, seed), shuffled, those that thresholds may be set by first."""
+    """Return every (protocol, cell, seed): seed by seed, what thresholds may be set by first."""
     cells = list(grid.cells())
     random.Random(7).shuffle(cells)
     chosen = {"sgd": sorted(cells, key=lambda cell: cell.held)}
-    asked = [(name, cell) for name in protocols for cell in chosen.get(name, cells[:SUBSET])]
-    return [(name, cell, seed) for name, cell in asked for seed in grid.SEEDS]
+    asked = [(name, chosen.get(name, cells[:SUBSET])) for name in protocols]
+    return [(name, cell, seed) for name, found in asked for seed in grid.SEEDS for cell in found]
 
 
 def key(protocol: str, cell: grid.Cell, seed: int) -> Key:
