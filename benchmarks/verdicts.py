@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import pandas as pd
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
-from calibration import labels  # noqa: E402
+from calibration import labels, verdicts  # noqa: E402
+from calibration.page import page  # noqa: E402
+from calibration.scores import label  # noqa: E402
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -28,9 +33,62 @@ def main(arguments: Sequence[str] | None = None) -> None:
     train = actions.add_parser("train", help="label the grid")
     train.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     train.add_argument("--protocols", nargs="+", default=["sgd", "long", "adam"])
+    score = actions.add_parser("score", help="score the verdicts")
+    score.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    score.add_argument("--held", action="store_true", help="the held side, too")
+    score.add_argument("--out", type=Path, help="write the page there, not to the terminal")
     options = parser.parse_args(arguments)
     if options.action == "train":
         labels.make(options.protocols, options.workers)
+        return
+    text = scored(options.held, options.workers)
+    if options.out:
+        options.out.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+
+
+def scored(held: bool, workers: int) -> str:
+    """Return the page about all labelled networks, those of the held side only where asked."""
+    lines = labels.read()
+    jobs = [(cell, seed) for _, cell, seed in labels.jobs(["sgd"]) if held or not cell.held]
+    jobs = [job for job in jobs if labels.key("sgd", *job) in lines]
+    table = verdicts.frame(jobs, verdicts.judge(jobs, workers))
+    known = [lines[labels.key("sgd", *job)] for job in jobs]
+    table["best"] = [float(line["best"]) for line in known]
+    other = [job for job, line in zip(table["weights"], known, strict=True) if job != line["weights"]]
+    if other:
+        raise SystemExit(f"{len(other)} of {len(jobs)} networks are not those that were trained: train anew")
+    header = (
+        f"{len(jobs)} networks; thresholds as of commit {commit()}. `python benchmarks/verdicts.py score`."
+    )
+    return page(table, changed(lines, held), header)
+
+
+def changed(lines: dict[labels.Key, dict[str, str]], held: bool) -> pd.DataFrame:
+    """Return the networks whose class is another one with four times the steps, or with Adam."""
+    found = []
+    for job in labels.jobs(["long", "adam"]):
+        there, here = lines.get(labels.key(*job)), lines.get(labels.key("sgd", *job[1:]))
+        if not there or not here or (job[1].held and not held):
+            continue
+        classes = [label(float(line["best"])) for line in (here, there)]
+        if classes[0] != classes[1]:
+            name = " ".join(filter(None, labels.key(*job)[1:]))
+            found.append([job[0], name, *classes, here["best"], there["best"]])
+    return pd.DataFrame(found)
+
+
+def commit() -> str:
+    """Return the commit in use, with a + where files differ from it."""
+    described = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--exclude=*"],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return described.stdout.strip()
 
 
 if __name__ == "__main__":
