@@ -56,7 +56,7 @@ def test_selected_rules_alone() -> None:
 
 
 def test_thresholds_reach_the_rule() -> None:
-    settings = Settings.parse(assignments=["AD101.error=1e-9"])
+    settings = Settings.parse(assignments=["AD101.error=1e-9", "AD101.both=1e-9"])
     assert diagnose(made_up(VANISHING), settings).worst is Severity.WARNING
 
 

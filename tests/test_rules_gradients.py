@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 from judging import backward, found, judged, reason, silent
 from recordings import Layer, made_up
 
+from actdiag import RunSpec, scan
 from actdiag.types import Severity
 
 
@@ -41,6 +41,32 @@ def test_vanishing_below_three_decades_is_an_error() -> None:
     assert finding.severity is Severity.ERROR
     assert finding.evidence["threshold"] == 1e-3
     assert found("AD101", backward(1.1e-3, 0.03, 1.0)).severity is Severity.WARNING
+
+
+@pytest.mark.parametrize(("code", "shrinks"), [("AD101", "gradient's norm"), ("AD201", "signal's rms")])
+def test_vanishing_both_ways_is_an_error_before_one_way_is(code: str, shrinks: str) -> None:
+    """Calibrated: relu with N(0, 0.1) at depth 12 keeps 2e-3 each way, and fails."""
+    mild, severe = (
+        made_up([Layer(preactivation_grad=left), Layer(activation=left, std_across=left)])
+        for left in (3.3e-3, 3.1e-3)
+    )
+    assert found(code, mild).severity is Severity.WARNING
+    finding = found(code, severe)
+    assert finding.severity is Severity.ERROR
+    assert finding.evidence["both_ways"] == pytest.approx(3.1e-3**2)
+    assert finding.evidence["threshold"] == 1e-5
+    assert finding.message.startswith(f"The {shrinks}")
+    assert "shrink 1e5 times together" in finding.message
+
+
+def test_vanishing_one_way_is_not_worse_where_the_other_does_not_fade() -> None:
+    silent("AD201", backward(2e-3, 1.0))
+    assert found("AD101", backward(2e-3, 1.0)).severity is Severity.WARNING
+
+
+def test_vanishing_both_ways_cannot_be_told_from_one_sample() -> None:
+    alone = made_up([Layer(preactivation_grad=1e-6 + 2e-3, std_across=math.nan), Layer(std_across=math.nan)])
+    assert found("AD101", alone).severity is Severity.WARNING
 
 
 def test_vanishing_the_smallest_counts_not_the_first() -> None:
@@ -84,10 +110,10 @@ def test_exploding_saturated_chaos_is_a_warning() -> None:
     assert (finding.severity, finding.layers) == (Severity.WARNING, (1, 2))
 
 
-def test_exploding_beyond_the_precision_of_float32_is_an_error() -> None:
-    assert np.finfo(np.float32).eps == 2.0**-23
-    assert found("AD102", backward(0.99 * 2.0**23, 1.0)).severity is Severity.WARNING
-    assert found("AD102", backward(1.01 * 2.0**23, 1.0)).severity is Severity.ERROR
+def test_exploding_beyond_what_the_last_layers_can_learn_from_is_an_error() -> None:
+    """Calibrated: tanh at 2.7e4 still learns digits to 36%, hardtanh at 3.5e4 to 24%."""
+    assert found("AD102", backward(2.9e4, 1.0)).severity is Severity.WARNING
+    assert found("AD102", backward(3.1e4, 1.0)).severity is Severity.ERROR
 
 
 def test_exploding_needs_a_gradient_in_the_last_layer() -> None:
@@ -177,3 +203,12 @@ def test_zero_a_step_below_is_not_the_cause() -> None:
     first = recording.modules["name"] == "layer1.linear"
     recording.modules.loc[first, "activation_after"] = "step"
     assert "underflowed" in found("AD103", recording).message
+
+
+@pytest.mark.parametrize(("depth", "severity"), [(4, Severity.WARNING), (5, Severity.ERROR)])
+def test_zero_a_few_layers_of_step_units_leave_something_to_the_head(depth: int, severity: Severity) -> None:
+    """Calibrated: digits are learnt to 35 to 42% at depth 4, to 25 to 31% at depth 5, by the head alone."""
+    recording = scan(RunSpec(depth=depth, width=16, act="step", init="he", batch=64))
+    finding = found("AD103", recording)
+    assert finding.severity is severity
+    assert ("the head alone learns" in finding.message) == (severity is Severity.WARNING)

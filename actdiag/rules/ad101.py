@@ -16,18 +16,20 @@ from actdiag.rules.base import (
     times,
     two_layers,
 )
-from actdiag.rules.slopes import Slope
+from actdiag.rules.slopes import Fade
 from actdiag.types import Finding
 
 
 @register
 @dataclass(frozen=True)
-class VanishingGradient(Slope):
+class VanishingGradient(Fade):
     """Find a gradient that shrinks from the last hidden layer down to the first.
 
     What it measures:
         The norm of dLoss/dPreactivation per sample, sqrt(mean_i ||delta_i||^2), of each hidden layer over
-        that of the last one. A ratio has no unit: scaling the loss changes nothing.
+        that of the last one. A ratio has no unit: scaling the loss changes nothing. It is read together with
+        the signal on its way up: a weight's gradient is the product of both, and a net in which either
+        shrinks by two and a half decades learns as little as one in which the gradient shrinks by five.
 
     Why it matters:
         Back-propagation multiplies the gradient by W^T and phi' in every layer. Where that product is
@@ -70,11 +72,11 @@ class VanishingGradient(Slope):
             return
         place = int(ratios.argmin())
         low, last = int(rows["layer"].iloc[place]), int(rows["layer"].iloc[-1])
-        yield self.slope(
+        yield self.fade(
             run,
             rows[ratios < self.floor],
             smallest,
             len(rows) - 1 - place,
             f"The gradient's norm shrinks {times(1 / smallest)} from layer {last} down to layer {low}",
-            "error" if smallest < self.error else "floor",
+            self.error,
         )

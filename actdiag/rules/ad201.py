@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from actdiag.rules.base import NotJudged, Run, finite, register, threshold, times, two_layers
-from actdiag.rules.slopes import Slope
+from actdiag.rules.slopes import Fade
 from actdiag.types import Finding
 
 
 @register
 @dataclass(frozen=True)
-class VanishingActivation(Slope):
+class VanishingActivation(Fade):
     """Find a signal that shrinks from the first hidden layer to the last.
 
     What it measures:
         The rms of what the last hidden layer passes on (past a norm or a residual sum) over that of the
-        first one.
+        first one; read together with the gradient on its way down, as in AD101.
 
     Why it matters:
         Where W and phi shrink the signal in every layer, the output no longer depends on the input, and
@@ -59,11 +59,11 @@ class VanishingActivation(Slope):
             return
         shrunk = times(1 / ratio if ratio else math.inf)
         first, last = int(rows["layer"].iloc[0]), int(rows["layer"].iloc[-1])
-        yield self.slope(
+        yield self.fade(
             run,
             rows[ratios < self.floor],
             ratio,
             len(rows) - 1,
             f"The signal's rms shrinks {shrunk} from layer {first} up to layer {last}",
-            "error" if ratio < self.error else "floor",
+            self.error,
         )

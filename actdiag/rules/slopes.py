@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from actdiag.rules.base import Rule, Run
+from actdiag.rules.base import NotJudged, Rule, Run, sample_norm, threshold, times
 from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
 
@@ -27,11 +28,11 @@ class Slope(Rule, ABC):
             ratio: measured; 1 is level.
             apart: steps along the chain between the two that are compared.
             message: what changes how much, from where to where.
-            limit: the threshold that was crossed, `error` for the severe one.
+            limit: the threshold that was crossed; `error` and `both` are the severe ones.
         """
         return self.finding(
             run,
-            Severity.ERROR if limit == "error" else Severity.WARNING,
+            Severity.ERROR if limit in ("error", "both") else Severity.WARNING,
             found,
             f"{message}, a factor of {ratio ** (1 / apart):.2g} per layer.",
             even_out(run, found),
@@ -40,6 +41,58 @@ class Slope(Rule, ABC):
             **self.against(limit),
             **not_compared(run),
         )
+
+
+@dataclass(frozen=True)
+class Fade(Slope, ABC):
+    """A slope that vanishes: an error by itself, or because the other direction vanishes as well."""
+
+    both: float = threshold(
+        1e-5,
+        "calibrated (benchmarks/verdicts.md): of networks that lose this much up and down together, at most "
+        "one in four reaches 30% of ten classes in the protocol, and none 45%",
+    )
+
+    def fade(
+        self, run: Run, found: pd.DataFrame, ratio: float, apart: int, message: str, error: float
+    ) -> Finding:
+        """Return the finding about a ratio below the floor, severe below `error` or where `both` is crossed.
+
+        Args:
+            run: where it was found.
+            found: the rows below the floor.
+            ratio: measured; 1 is level.
+            apart: steps along the chain between the two that are compared.
+            message: what shrinks how much, from where to where.
+            error: below it the ratio is an error by itself.
+        """
+        together = both_ways(run)
+        if ratio < error or not together < self.both:
+            return self.slope(run, found, ratio, apart, message, "error" if ratio < error else "floor")
+        message = (
+            f"{message}; what tells samples apart on its way up and the gradient on its way down shrink "
+            f"{times(1.0 / together if together else math.inf)} together"
+        )
+        severe = self.slope(run, found, ratio, apart, message, "both")
+        return replace(severe, evidence={**severe.evidence, "both_ways": together})
+
+
+def both_ways(run: Run) -> float:
+    """Return what is left of a signal up and down the chain: forward times backward ratio.
+
+    Forward it is std_across of what the last hidden layer passes on over that of the first; backward the
+    norm of a sample's gradient at the first hidden layer over that at the last. A layer's weight gradient is
+    the product of the signal below it and the gradient above it, and so the same share is missing from each
+    of them, wherever in the chain it lies. NaN where one of the two cannot be told.
+    """
+    try:
+        signal, gradients = run.signal(), sample_norm(run.chain_at(run.backward))
+    except NotJudged:
+        return math.nan
+    parts = signal["std_across"].to_numpy()
+    if not parts[0] or not gradients.iloc[-1]:
+        return math.nan
+    return float(parts[-1] / parts[0] * gradients.iloc[0] / gradients.iloc[-1])
 
 
 def not_compared(run: Run) -> dict[str, str]:
