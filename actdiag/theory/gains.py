@@ -6,7 +6,7 @@ import math
 
 from actdiag.activations import Activation
 from actdiag.errors import UsageError
-from actdiag.theory.kernels import response
+from actdiag.theory.response import response
 
 
 def second_moment(act: Activation, q: float = 1.0) -> float:

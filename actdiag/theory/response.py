@@ -1,0 +1,116 @@
+"""What an activation makes of one normal preactivation.
+
+z = mean + sigma u, u ~ N(0, 1). Variances are passed and returned as logarithms, since a deep network takes
+them out of float64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from actdiag.activations import Activation
+from actdiag.theory import maxout
+from actdiag.theory.quadrature import REACH, bends, pieces, split
+
+FAR = 25.0
+"""|ln sigma| beyond which an activation is what it tends to, linear or constant on either side, to 1e-11."""
+SMALL = 1e-12
+"""Square of a distance in z over which an activation without a kink within reach is its tangent."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """Moments of phi(z) and phi'(z) for normal z.
+
+    Attributes:
+        log_second_moment: ln E[phi^2].
+        log_variance: ln Var[phi].
+        mean: E[phi]; infinite where it leaves float64.
+        log_slope: ln E[phi'^2]; for maxout summed over the pieces.
+    """
+
+    log_second_moment: float
+    log_variance: float
+    mean: float
+    log_slope: float
+
+
+def log(x: float) -> float:
+    """Return ln x, and -inf for 0."""
+    return math.log(x) if x > 0.0 else -math.inf
+
+
+def exp(x: float) -> float:
+    """Return e^x, and inf where it leaves float64."""
+    return math.exp(x) if x < 709.0 else math.inf
+
+
+def response(act: Activation, log_variance: float, mean: float = 0.0) -> Response:
+    """Return the moments of phi(z) for z ~ N(mean, e^log_variance).
+
+    >>> from actdiag.activations import activation
+    >>> round(math.exp(response(activation("relu"), 0.0).log_second_moment), 12)
+    0.5
+    """
+    return _response(act, rounded(log_variance), mean)
+
+
+def rounded(x: float) -> float:
+    """Return x to 13 digits after the point, so that a fixed point is computed once."""
+    return round(x, 13) + 0.0
+
+
+@lru_cache(maxsize=4096)
+def _response(act: Activation, log_variance: float, mean: float) -> Response:
+    if log_variance == -math.inf:
+        return _constant(act, mean)
+    if act.pieces > 1:
+        return _of_maxout(act, log_variance, mean)
+    log_sigma, power, sloped = within_reach(act, 0.5 * log_variance, mean)
+    far = 0.5 * log_variance - log_sigma
+    sigma, mean = math.exp(log_sigma), mean * math.exp(-power * max(far, 0.0))
+    u, weights = pieces(split(bends(act.kinks, REACH * sigma), sigma, mean))
+    z = mean + sigma * u
+    phi, slope = act.function(z), float(np.sum(weights * act.derivative(z) ** 2))
+    first, second = float(np.sum(weights * phi)), float(np.sum(weights * phi * phi))
+    tangent = is_smooth(act, sigma, mean) and sigma * sigma < SMALL
+    variance = sigma * sigma * slope if tangent else float(np.sum(weights * (phi - first) ** 2))
+    return Response(
+        log(second) + 2.0 * power * far,
+        log(variance) + 2.0 * (1.0 if tangent else power) * far,
+        first * exp(power * far) if first else 0.0,
+        log(slope) + sloped * far,
+    )
+
+
+def within_reach(act: Activation, log_sigma: float, mean: float) -> tuple[float, float, float]:
+    """Return ln sigma within [-FAR, FAR], and the powers of sigma that phi and E[phi'^2] follow beyond."""
+    if log_sigma > FAR:
+        return FAR, float(act.range is None), -float(act.range is not None)
+    if log_sigma < -FAR:
+        nearby = act.function(mean + math.exp(-FAR) * np.array([-1.0, 1.0]))
+        return -FAR, float(bool(np.max(np.abs(nearby)) < math.exp(-0.5 * FAR))), 0.0
+    return log_sigma, 0.0, 0.0
+
+
+def is_smooth(act: Activation, sigma: float, mean: float) -> bool:
+    """Tell whether no kink lies within reach."""
+    return all(abs(kink - mean) > REACH * sigma for kink in act.kinks)
+
+
+def _constant(act: Activation, mean: float) -> Response:
+    """Return what phi makes of z = mean."""
+    z = np.array([mean])
+    phi, slope = float(act.function(z)[0]), float(act.derivative(z)[0])
+    return Response(log(phi * phi), -math.inf, phi, log(slope * slope))
+
+
+def _of_maxout(act: Activation, log_variance: float, mean: float) -> Response:
+    sigma = exp(0.5 * log_variance)
+    first, centred = maxout.moments(act.pieces, sigma)
+    second = log_variance if not mean else log(mean * (mean + 2.0 * first) + sigma * sigma)
+    return Response(second, log_variance + math.log(centred), mean + first, 0.0)
