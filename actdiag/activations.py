@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,9 +97,6 @@ def _where(condition: Any, yes: Any, no: Any) -> Array:
     return chosen
 
 
-_erf = np.vectorize(math.erf, otypes=[np.float64])
-
-
 def sigmoid(z: Array) -> Array:
     """Return 1 / (1 + e^-z) without overflow."""
     return 0.5 * (1.0 + np.tanh(0.5 * z))
@@ -111,9 +108,29 @@ def softplus(z: Array) -> Array:
 
 
 def normal_cdf(z: Array) -> Array:
-    """Return Phi(z), the standard normal distribution function."""
-    below: Array = 0.5 * (1.0 + _erf(z / math.sqrt(2.0)))
-    return below
+    """Return Phi(z), the standard normal distribution function, to 1e-15; below 1e-36 it stays there."""
+    x = np.minimum(np.abs(z) / math.sqrt(2.0), _ERFC_REACH)
+    t = 2.0 / (2.0 + x)
+    tail = 0.5 * t * np.exp(_erfc_exponent()(t) - x * x)
+    return _where(np.asarray(z) > 0, 1.0 - tail, tail)
+
+
+_ERFC_REACH = 9.0
+
+
+@cache
+def _erfc_exponent() -> Callable[[Array], Array]:
+    """Return P with erfc(x) = t exp(P(t) - x^2), t = 2 / (2 + x): smooth enough for 32 Chebyshev terms.
+
+    A table of `math.erfc` would be exact too, but 20 times slower on the arrays that quadrature needs.
+    """
+
+    def exponent(t: Array) -> Array:
+        return np.array([math.log(math.erfc(2.0 / s - 2.0) / s) + (2.0 / s - 2.0) ** 2 for s in t])
+
+    domain = [2.0 / (2.0 + _ERFC_REACH), 1.0]
+    series = np.polynomial.Chebyshev.interpolate(exponent, 32, domain)
+    return cast("Callable[[Array], Array]", series)
 
 
 def normal_pdf(z: Array) -> Array:

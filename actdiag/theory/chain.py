@@ -42,11 +42,13 @@ class Between:
         norm: none, layer, or batch (before the activation only, in the limit of a large batch).
         norm_place: before or after the activation.
         dropout: probability of an element to be dropped, after both; the others grow by 1 / (1 - p).
+        residual: add the layer's input to its output where the two are of one size.
     """
 
     norm: str = "none"
     norm_place: str = "before"
     dropout: float = 0.0
+    residual: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ class Moments:
         layer: l, from 1.
         preactivation: z^l.
         activation: phi(z^l).
-        log_chi: ln chi, chi = E[phi'(z^l)^2] times the next product's sigma_w^2.
+        log_chi: ln chi, by which E|dLoss/dz|^2 changes from layer l + 1 to l: in a plain chain E[phi'(z^l)^2]
+            times the next product's sigma_w^2.
         log_gradient: ln of E|dLoss/dz^l|^2 / E|dLoss/dz^L|^2, norms of one sample's gradient.
     """
 

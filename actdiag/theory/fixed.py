@@ -49,10 +49,11 @@ class FixedPoint:
 
     @property
     def phase(self) -> str:
-        """Return ordered (gradients vanish), chaotic (they explode) or critical (neither)."""
+        """Return ordered (samples become alike), chaotic (near samples part) or critical (neither)."""
         if abs(self.chi_1 - 1.0) <= CRITICAL:
             return "critical"
-        return "ordered" if self.chi_1 < 1.0 else "chaotic"
+        # where phi jumps, as step does, near samples part although no gradient passes
+        return "chaotic" if self.chi_1 > 1.0 or self.c_star < 1.0 else "ordered"
 
     @property
     def stable(self) -> bool:
@@ -80,7 +81,7 @@ def fixed_point(act: Activation, sigma_w2: float, sigma_b2: float = 0.0) -> Fixe
         chi,
         _depth(slope_q),
         _depth(slope_c),
-        math.inf if abs(chi - 1.0) < TOUCHING else abs(1.0 / log(chi)) if chi else 0.0,
+        math.inf if abs(chi - 1.0) <= CRITICAL else abs(1.0 / log(chi)) if chi else 0.0,
     )
 
 
@@ -123,7 +124,7 @@ def _log_q_star(act: Activation, sigma_w2: float, sigma_b2: float) -> float:
     while LOWEST < here < HIGHEST:
         ahead = here + way
         value = growth(act, ahead, sigma_w2, sigma_b2)
-        if value * start <= 0.0 and abs(ahead) < HIGHEST:
+        if value * start < 0.0 and abs(value) > TOUCHING:
             return find_root(lambda x: growth(act, x, sigma_w2, sigma_b2), here, ahead)
         here = ahead
     return here
@@ -162,9 +163,6 @@ def _c_star(act: Activation, log_q: float, sigma_w2: float, sigma_b2: float) -> 
         return 1.0, exp(at_one)
     if abs(at_one) <= CRITICAL:
         return (math.nan, 1.0) if abs(excess(0.0)) < CRITICAL else (1.0, 1.0)
-    if excess(0.0) >= -TOUCHING:
-        log_delta = 0.0
-    else:
-        log_delta = find_root(excess, 0.0, -30.0)
+    log_delta = 0.0 if excess(0.0) >= -TOUCHING else find_root(excess, 0.0, -30.0)
     slope = parallel_slope(act, math.exp(log_q), math.exp(log_delta)) * sigma_w2 * math.exp(log_q - total)
     return 1.0 - math.exp(log_delta), slope

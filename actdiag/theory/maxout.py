@@ -1,7 +1,7 @@
 """The larger of two independent normal preactivations, in closed form.
 
-max(z_a, z_b) = (s + |d|) / sqrt(2) with s, d = (z_a +- z_b) / sqrt(2) independent: two samples meet in E|d_1 d_2|,
- the arc-cosine kernel of degree 1 (Cho & Saul 2009).
+max(z_a, z_b) = (s + |d|) / sqrt(2) with s, d = (z_a +- z_b) / sqrt(2) independent: two samples meet in
+E|d_1 d_2|, the arc-cosine kernel of degree 1 (Cho & Saul 2009).
 """
 
 from __future__ import annotations

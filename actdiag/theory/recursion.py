@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 from actdiag.activations import Activation, normal_cdf
 from actdiag.errors import UsageError
@@ -53,21 +52,40 @@ def propagate(
         raise UsageError(f"theory needs inputs with second moment q >= 0 and -1 <= c <= 1, got q={q}, c={c}")
     flow = Flow(log(q), log(q) + log(1.0 - c))
     found: list[Moments] = []
-    for number, (layer, after) in enumerate(pairwise(layers), start=1):
-        before = enter(layer, flow)
-        seen, flow, log_back = _through(act, before, between)
-        signals = _before(before), _after(act, seen)
-        log_chi = log(after.sigma_w2) + response(act, seen.log_variance, seen.mean).log_slope + log_back
-        found.append(Moments(number, *signals, log_chi))
-    return _with_gradients(found)
+    steps: list[Step] = []
+    for number, layer in enumerate(layers, start=1):
+        log_weight = _log_sigma_w2(layer, flow)
+        z = enter(layer, log_weight, flow)
+        seen, after, log_factor = _through(act, z, between)
+        skips = between.residual and layer.fan_in * act.pieces == layer.fan_out
+        flow = _add(flow, after) if skips else after
+        steps.append(Step(log_weight, log_factor, skips))
+        found.append(Moments(number, _before(z), _after(act, seen), 0.0))
+    return _with_gradients(found[:-1], steps)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a layer does to |gradient|^2: ln sigma_w^2, ln of the factor from output to z, and a skip."""
+
+    log_weight: float
+    log_factor: float
+    skips: bool
 
 
 @dataclass(frozen=True)
 class Flow:
-    """What enters a product: ln E[x^2], and ln of the squared distance E[x^2] - E[x x'] of two samples."""
+    """What enters a product.
+
+    Attributes:
+        log_second: ln E[x^2].
+        log_distance: ln (E[x^2] - E[x x']), x and x' of two samples.
+        mean_share: E[x] / sqrt(E[x^2]).
+    """
 
     log_second: float
     log_distance: float
+    mean_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,35 +97,56 @@ class Preactivation:
     mean: float
 
 
-def enter(layer: Layer, flow: Flow) -> Preactivation:
-    """Return the law of z = w x + b."""
-    log_weight = log(layer.sigma_w2)
+def _log_sigma_w2(layer: Layer, flow: Flow) -> float:
+    """Return ln sigma_w^2, of weights scaled to unit variance where the layer asks for it."""
+    drawn = log(layer.sigma_w2)
+    log_variance = drawn + flow.log_second
+    if not layer.unit_variance or log_variance == -math.inf or abs(exp(log_variance) - 1.0) < LSUV_TOLERANCE:
+        return drawn
+    return drawn - log_variance
+
+
+def enter(layer: Layer, log_weight: float, flow: Flow) -> Preactivation:
+    """Return the law of z = w x + b, where e^log_weight is sigma_w^2."""
     log_variance = _log_sum(log_weight + flow.log_second, log(layer.bias_variance))
     if log_variance == -math.inf:
         return Preactivation(-math.inf, -math.inf, layer.bias_mean)
     log_delta = min(log_weight + flow.log_distance - log_variance, math.log(2.0))
-    if layer.unit_variance and abs(exp(log_variance) - 1.0) >= LSUV_TOLERANCE:
-        log_variance = 0.0
     return Preactivation(log_variance, log_delta, layer.bias_mean)
 
 
-def _through(act: Activation, before: Preactivation, between: Between) -> tuple[Preactivation, Flow, float]:
-    """Return the law that the activation sees, what leaves, and ln of what norms do to |gradient|^2."""
-    seen, log_back = before, 0.0
+def _through(act: Activation, z: Preactivation, between: Between) -> tuple[Preactivation, Flow, float]:
+    """Return the law that phi sees, what leaves, and ln of the factor on |gradient|^2 from there to z."""
+    seen, log_factor = z, 0.0
     if between.norm != "none" and between.norm_place == "before":
-        seen, log_back = _normalise(before, between.norm)
+        seen, log_factor = _normalise(z, between.norm)
     after = response(act, seen.log_variance, seen.mean)
-    flow = Flow(after.log_second_moment, log_spread(act, seen.log_variance, seen.log_delta, seen.mean))
+    distance = log_spread(act, seen.log_variance, seen.log_delta, seen.mean)
+    flow = Flow(after.log_second_moment, distance, after.mean_share)
     if between.norm == "layer" and between.norm_place == "after":
-        scale = log(exp(after.log_variance) + EPSILON)
-        flow, log_back = Flow(after.log_variance - scale, flow.log_distance - scale), -scale
+        log_scale = _log_sum(after.log_variance, math.log(EPSILON))
+        flow, log_factor = Flow(after.log_variance - log_scale, distance - log_scale), -log_scale
     log_kept = math.log1p(-between.dropout)
-    # masks differ between samples: E[x^2] grows by 1 / (1 - p), E[x x'] stays
-    dropped = log(between.dropout) - log_kept + flow.log_second
-    return (
-        seen,
-        Flow(flow.log_second - log_kept, _log_sum(flow.log_distance, dropped)),
-        log_back - log_kept,
+    return seen, _drop(flow, between.dropout), log_factor + after.log_slope - log_kept
+
+
+def _drop(flow: Flow, probability: float) -> Flow:
+    """Return what dropout leaves: E[x^2] grows by 1 / (1 - p), E[x x'] stays, since masks differ."""
+    log_kept = math.log1p(-probability)
+    log_second = flow.log_second - log_kept
+    log_distance = _log_sum(flow.log_distance, log(probability) + log_second)
+    return Flow(log_second, log_distance, flow.mean_share * math.exp(0.5 * log_kept))
+
+
+def _add(x: Flow, h: Flow) -> Flow:
+    """Return x + h, where h comes from weights of its own: only the means over units correlate."""
+    log_apart = _log_sum(x.log_second, h.log_second)
+    shares = [exp(0.5 * (flow.log_second - log_apart)) * flow.mean_share for flow in (x, h)]
+    grown = 1.0 + 2.0 * shares[0] * shares[1]
+    return Flow(
+        log_apart + math.log(grown),
+        _log_sum(x.log_distance, h.log_distance),
+        sum(shares) / math.sqrt(grown),
     )
 
 
@@ -182,11 +221,19 @@ def _share_below(edge: float, z: Preactivation) -> float:
     return float(normal_cdf((edge - z.mean) * math.exp(min(-0.5 * z.log_variance, 700.0))))  # type: ignore[arg-type]
 
 
-def _with_gradients(found: Sequence[Moments]) -> tuple[Moments, ...]:
-    """Return the layers with log_gradient: the sum of ln chi from the layer to the last but one."""
+def _with_gradients(found: Sequence[Moments], steps: Sequence[Step]) -> tuple[Moments, ...]:
+    """Return the hidden layers with ln chi and the gradient's ln |dLoss/dz|^2 relative to the last of them.
+
+    With G^l = |dLoss/dx^l|^2 at the layer's output: |dLoss/dz^l|^2 = factor^l G^l, and below the layer
+    G^(l-1) = sigma_w^2 |dLoss/dz^l|^2, plus G^l where the layer is skipped.
+    """
     done: list[Moments] = []
-    total = 0.0
-    for moments in reversed(found):
-        total += moments.log_chi if done else 0.0
-        done.append(replace(moments, log_gradient=total + 0.0))
+    log_out, log_above, total = steps[-1].log_weight if steps else 0.0, 0.0, 0.0
+    for moments, step in zip(reversed(found), reversed(steps[:-1]), strict=True):
+        log_here = log_out + step.log_factor
+        log_chi = log_here - log_above if log_here > -math.inf else -math.inf
+        total += log_chi if done else 0.0
+        done.append(replace(moments, log_chi=log_chi, log_gradient=total + 0.0))
+        log_out = _log_sum(step.log_weight + log_here, log_out if step.skips else -math.inf)
+        log_above = log_here
     return tuple(reversed(done))

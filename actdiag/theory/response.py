@@ -30,12 +30,14 @@ class Response:
         log_second_moment: ln E[phi^2].
         log_variance: ln Var[phi].
         mean: E[phi]; infinite where it leaves float64.
+        mean_share: E[phi] / sqrt(E[phi^2]), 0 where phi is 0.
         log_slope: ln E[phi'^2]; for maxout summed over the pieces.
     """
 
     log_second_moment: float
     log_variance: float
     mean: float
+    mean_share: float
     log_slope: float
 
 
@@ -83,6 +85,7 @@ def _response(act: Activation, log_variance: float, mean: float) -> Response:
         log(second) + 2.0 * power * far,
         log(variance) + 2.0 * (1.0 if tangent else power) * far,
         first * exp(power * far) if first else 0.0,
+        first / math.sqrt(second) if second else 0.0,
         log(slope) + sloped * far,
     )
 
@@ -106,11 +109,12 @@ def _constant(act: Activation, mean: float) -> Response:
     """Return what phi makes of z = mean."""
     z = np.array([mean])
     phi, slope = float(act.function(z)[0]), float(act.derivative(z)[0])
-    return Response(log(phi * phi), -math.inf, phi, log(slope * slope))
+    return Response(log(phi * phi), -math.inf, phi, float(np.sign(phi)), log(slope * slope))
 
 
 def _of_maxout(act: Activation, log_variance: float, mean: float) -> Response:
     sigma = exp(0.5 * log_variance)
     first, centred = maxout.moments(act.pieces, sigma)
     second = log_variance if not mean else log(mean * (mean + 2.0 * first) + sigma * sigma)
-    return Response(second, log_variance + math.log(centred), mean + first, 0.0)
+    share = (mean + first) * exp(-0.5 * second) if mean else 1.0 / math.sqrt(math.pi)
+    return Response(second, log_variance + math.log(centred), mean + first, share, 0.0)

@@ -1,0 +1,93 @@
+"""From a description of a network to its prediction, or to the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from actdiag.activations import Activation, activation
+from actdiag.errors import ActdiagError
+from actdiag.initialisers import Initialiser, initialiser
+from actdiag.theory.chain import Between, Layer, Moments
+from actdiag.theory.gains import resolve_gain
+from actdiag.theory.recursion import propagate
+
+
+class NoTheory(ActdiagError):  # noqa: N818, it is an answer rather than a mistake
+    """Why nothing is predicted, in words."""
+
+
+def prediction(
+    spec: Mapping[str, Any], features: int, classes: int, q: float = 1.0, c: float = 0.0
+) -> tuple[Moments, ...]:
+    """Return the prediction for each hidden layer of the multilayer perceptron that a spec describes.
+
+    Args:
+        spec: fields of a `RunSpec`: act, init, depth, width, and where they matter gain, bias, norm,
+            norm_place, dropout, residual. None and NaN stand for the default.
+        features: of the input.
+        classes: outputs of the head.
+        q: second moment of an input element.
+        c: mean correlation of two input samples, not centred.
+
+    Raises:
+        NoTheory: with the reason.
+
+    >>> spec = {"act": "relu", "init": "he", "depth": 2, "width": 64}
+    >>> [round(moments.preactivation.rms ** 2, 12) for moments in prediction(spec, 64, 10)]
+    [2.0, 2.0]
+    """
+    act = activation(spec["act"])
+    between = Between(
+        spec.get("norm") or "none",
+        spec.get("norm_place") or "before",
+        spec.get("dropout") or 0.0,
+        bool(spec.get("residual")),
+    )
+    _check(spec, act, between)
+    return propagate(act, chain(spec, features, classes), q, c, between)
+
+
+def _check(spec: Mapping[str, Any], act: Activation, between: Between) -> None:
+    if not spec["depth"]:
+        raise NoTheory("no hidden layer: there is nothing to predict")
+    if between.norm == "batch" and between.norm_place == "after":
+        raise NoTheory("BatchNorm after the activation: units then have spreads of their own")
+    if act.pieces > 2:
+        raise NoTheory(f"maxout of {act.pieces} pieces: theory here knows 2")
+    init = initialiser(spec["init"])
+    if init.distribution == "constant" and float(init.parameter or 0.0) != 0.0:
+        raise NoTheory(
+            "constant weights: all units are equal, the mean-field limit needs independent weights"
+        )
+
+
+def chain(spec: Mapping[str, Any], features: int, classes: int) -> list[Layer]:
+    """Return the products of a multilayer perceptron, head last."""
+    act, init = activation(spec["act"]), initialiser(spec["init"])
+    gain = resolve_gain(_given(spec.get("gain")), act, init.gain)
+    bias = _given(spec.get("bias"))
+    fans = [int(features), *[int(spec["width"])] * int(spec["depth"])]
+    wide = [act.pieces * width for width in fans[1:]]
+    return [_layer(init, gain, bias, *pair) for pair in zip(fans, [*wide, int(classes)], strict=True)]
+
+
+def _given(value: Any) -> Any:
+    """Return None for what a table holds where nothing was given."""
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _layer(init: Initialiser, gain: float, bias: float | None, fan_in: int, fan_out: int) -> Layer:
+    """Return one product; the bias is the value given, torch's own law for torch_default, else 0."""
+    scale = None if math.isnan(gain) else gain
+    start = initialiser("orthogonal") if init.distribution == "lsuv" else init
+    spread = 1.0 / (3.0 * fan_in) if init.distribution == "torch" and bias is None else 0.0
+    return Layer(
+        fan_in,
+        fan_out,
+        start.variance(fan_in, fan_out, scale),
+        spread,
+        bias or 0.0,
+        unit_variance=init.distribution == "lsuv",
+    )
