@@ -18,6 +18,8 @@ COMMANDS = {
     "attach": "Measure a model of your own, given as pkg.mod:build.",
     "diagnose": "Judge a saved recording again, with other rules or thresholds.",
     "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
+    "theory": "Predict a network's signal and gradient without building it.",
+    "gain": "Print the exact gains of activations beside torch's.",
     "rule": "Explain a rule: what it measures, why it matters, what to do.",
     "list": "List activations, initializers, rules or data sources.",
 }

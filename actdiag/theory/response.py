@@ -16,7 +16,7 @@ from actdiag.activations import Activation
 from actdiag.theory import maxout
 from actdiag.theory.quadrature import REACH, bends, pieces, split
 
-FAR = 25.0
+FAR = 30.0
 """|ln sigma| beyond which an activation is what it tends to, linear or constant on either side, to 1e-11."""
 SMALL = 1e-12
 """Square of a distance in z over which an activation without a kink within reach is its tangent."""
