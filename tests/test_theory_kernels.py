@@ -108,7 +108,7 @@ def axis(act: Activation, sigma: float, c: float) -> tuple[NDArray[np.float64], 
 
 
 def product_on_the_plane(act: Activation, q: float, c: float) -> float:
-    """Return E[phi(z_1) phi(z_2)] over the plane, where kinks are straight lines, with the bivariate density."""
+    """Return E[phi(z_1) phi(z_2)] over the plane, where kinks are straight lines."""
     u, weights = axis(act, math.sqrt(q), c)
     phi = weights * act.function(math.sqrt(q) * u)
     along, across = 1.0 / (4.0 * (1.0 + c)), 1.0 / (4.0 * (1.0 - c))
