@@ -245,6 +245,8 @@ def loaded_by(script: str) -> set[str]:
         (["--version"], HEAVY),
         (["rule", "AD101"], {"torch", "matplotlib", "seaborn"}),
         (["list", "activations"], {"torch", "matplotlib", "seaborn"}),
+        (["theory", "--act", "tanh", "--critical"], {"torch", "pandas", "matplotlib", "seaborn"}),
+        (["gain", "tanh"], {"torch", "pandas", "matplotlib", "seaborn"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

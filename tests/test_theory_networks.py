@@ -240,7 +240,7 @@ def test_a_batch_norm_is_predicted_for_a_large_batch(name: str, more: dict[str, 
 
 
 def test_gradients_of_relu_explode_under_batch_norm() -> None:
-    """By pi / (pi - 1) a layer for the square: Yang et al. 2019, A Mean Field Theory of Batch Normalization."""
+    """Their square by pi / (pi - 1) a layer: Yang et al. 2019, mean-field theory of BatchNorm."""
     spec = {"act": "relu", "init": "he", "depth": 30, "width": 128, "norm": "batch"}
     found = prediction(spec, 128, 10)
     assert found[10].chi == pytest.approx(math.pi / (math.pi - 1.0), rel=1e-4)
