@@ -227,3 +227,23 @@ def test_tanh_of_a_thousand_layers_stays_in_numbers(init: str) -> None:
 def test_inputs_that_cannot_be_are_refused(q: float, c: float) -> None:
     with pytest.raises(UsageError, match=r"second moment q >= 0 and -1 <= c <= 1"):
         propagate(activation("tanh"), [Layer(8, 8, 0.1)] * 2, q, c)
+
+
+@pytest.mark.parametrize(
+    ("name", "sigma_w2", "q_star"),
+    [
+        # where the map touches the diagonal, q creeps on for ever: tanh's falls as 1 / (2 l)
+        ("tanh", 1.0, 0.0),
+        ("hardtanh", 1.0, 0.0),
+        ("softsign", 1.0, 0.0),
+        ("elu", 1.0, 0.0),
+        ("elu", 2.0, math.inf),
+        ("softplus", 2.0, math.inf),
+        ("relu", 1.9, 0.0),
+        ("relu", 2.1, math.inf),
+        ("selu", 1.0, 1.0),
+        ("linear", 1.0, 1.0),
+    ],
+)
+def test_a_fixed_point_that_is_only_neared_is_none(name: str, sigma_w2: float, q_star: float) -> None:
+    assert fixed_point(activation(name), sigma_w2).q_star == pytest.approx(q_star, abs=1e-9)
