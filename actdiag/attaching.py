@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -71,7 +71,13 @@ def attach(
         scaler=scaler,
         tensors=tensors,
     )
-    return Recorder(model, run, options, _codes_found)
+    return Recorder(model, run, options, _codes_found, _predicted)
+
+
+def _predicted(recording: Recording, biases: Mapping[str, tuple[float, float]]) -> Recording:
+    from actdiag.predictions import predicted
+
+    return predicted(recording, biases)
 
 
 def _codes_found(recording: Recording) -> frozenset[str]:

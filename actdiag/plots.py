@@ -19,7 +19,7 @@ from matplotlib.patches import StepPatch
 from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis
-from actdiag.profiles import Curve, Profile, differentiated
+from actdiag.profiles import BAND, Curve, Profile, differentiated
 from actdiag.rules.base import Run
 from actdiag.svg import LogAxis, clear_end, ticks
 
@@ -174,6 +174,8 @@ def _limits(axes: Axes, part: Profile, axis: LogAxis) -> None:
 def _curve(axes: Axes, curve: Curve, colour: str, axis: LogAxis) -> None:
     """Draw a curve with gaps; exact zeros as triangles at the foot, what is not finite at the head."""
     good = np.isfinite(curve.values) & (curve.values > 0)
+    if curve.band is not None:
+        axes.fill_between(curve.layers, *curve.band, color=colour, alpha=0.12, lw=0, label=BAND)
     dense, top = len(curve.layers) > 24, colour == GREEN  # thinner, so that rms is seen below
     axes.plot(
         curve.layers,

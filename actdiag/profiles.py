@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,10 @@ FORMAT_LIMITS = (
 )
 """Where an element stops being a number of its format, or starts to lose digits."""
 
+BAND = "99% of draws, by theory"
+"""What a band is called."""
+_BANDED = ("rms", "gradient norm")
+"""The curves that theory's band is made for."""
 _OF_ACTIVATION = ("rms", "std_across", "zero_fraction", "dead_units", "saturated_fraction")
 
 
@@ -37,12 +42,14 @@ class Curve:
         layers: (points,) layer numbers, rising.
         values: (points,) its values; NaN, Inf and 0 have no place on a log axis.
         theory: predicted, not measured.
+        band: (2, points) between which 99% of draws are expected; NaN where that is not known.
     """
 
     label: str
     layers: Floats
     values: Floats
     theory: bool = False
+    band: Floats | None = None
 
     @property
     def drawable(self) -> Floats:
@@ -135,8 +142,8 @@ def layer_table(view: Run) -> pd.DataFrame:
     """Return what was measured at each layer, one row per layer, the input as layer 0.
 
     Columns: layer, module, units, rms, std_across, zero_fraction, dead_units, saturated_fraction (of the
-    activation), gradient_norm (mean over samples, see `gradient_rows`), grad_to_weight; NaN where a layer
-    has no such number.
+    activation), gradient_norm (mean over samples, see `gradient_rows`), grad_to_weight, expected_rms (of the
+    activation, by theory); NaN where a layer has no such number.
     """
     forward = view.at("activation").drop_duplicates("layer").set_index("layer")
     inputs = view.at("input").drop_duplicates("layer").set_index("layer")
@@ -150,6 +157,9 @@ def layer_table(view: Run) -> pd.DataFrame:
     table = table.join(signal[~signal.index.duplicated()])
     table["gradient_norm"] = sample_norm(gradients)
     table["grad_to_weight"] = weights["grad_to_weight"]
+    table["expected_rms"] = (
+        _at(view, "theory", "activation").drop_duplicates("layer").set_index("layer")["rms"]
+    )
     return table.reset_index()
 
 
@@ -170,7 +180,27 @@ def backward_profile(view: Run) -> Profile:
     curves = _measured(view, "gradient norm", sample_norm, _gradients)
     rows = gradient_rows(view)
     elements = (rows["units"] * rows["positions"]).median() if len(rows) else 1.0
-    return Profile(tuple(curves), float(elements) ** 0.5)
+    return Profile(tuple(_anchored(curves)), float(elements) ** 0.5)
+
+
+def _anchored(curves: Sequence[Curve]) -> Iterator[Curve]:
+    """Yield the curves, theory's set to meet the measured one at its last layer.
+
+    Theory knows gradients up to a factor, which the loss sets.
+    """
+    for curve in curves:
+        if not curve.theory:
+            yield curve
+            continue
+        last = curve.layers[-1]
+        measured = [found.values[found.layers == last] for found in curves if not found.theory]
+        level = float(measured[0][0]) if measured and measured[0].size else math.nan
+        if not (0.0 < level < math.inf and 0.0 < curve.values[-1] < math.inf):
+            continue
+        factor = level / curve.values[-1]
+        band = None if curve.band is None else curve.band * factor
+        words = f"{curve.label}, set equal at layer {last:.0f}"
+        yield replace(curve, label=words, values=curve.values * factor, band=band)
 
 
 def _signal(view: Run, source: str) -> pd.DataFrame:
@@ -207,8 +237,16 @@ def _measured(
         if source == "theory" and not np.isfinite(values).any():
             continue
         name = label if source == "measured" else f"{label}, theory"
-        curves.append(Curve(name, _floats(rows["layer"]), values, source == "theory"))
+        band = _band(rows, values) if source == "theory" and label in _BANDED else None
+        curves.append(Curve(name, _floats(rows["layer"]), values, source == "theory", band))
     return curves
+
+
+def _band(rows: pd.DataFrame, values: Floats) -> Floats | None:
+    """Return the ends of the band of a quantity that is proportional to the rms, (2, points)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        band = _floats([rows["expected_low"] / rows["rms"], rows["expected_high"] / rows["rms"]]) * values
+    return band if np.isfinite(band).any() else None
 
 
 def _floats(values: Any) -> Floats:

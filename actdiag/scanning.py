@@ -17,6 +17,7 @@ from actdiag.data import Batch, load_batch
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.initialisers import initialiser
 from actdiag.models import build
+from actdiag.predictions import predicted
 from actdiag.recording import Recording
 from actdiag.theory import resolve_gain
 from actdiag.types import RunSpec
@@ -51,7 +52,7 @@ def scan(spec: RunSpec) -> Recording:
     )
     facts = {"kind": spec.loss, "reduction": "mean", "value": _plain(loss.item())}
     notes = [batch.note] if batch.note else []
-    return recorder.recording(_spec_facts(resolved, gain), facts, notes, spec.command())
+    return predicted(recorder.recording(_spec_facts(resolved, gain), facts, notes, spec.command()))
 
 
 def _check_measurable(spec: RunSpec, batch: Batch) -> None:

@@ -65,11 +65,12 @@ def ticks(first: int, last: int, most: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: whole x, any y; `style` is its CSS class."""
+    """A line of a chart: whole x, any y; `style` is its CSS class; `band` its lower and upper ends, if any."""
 
     xs: Sequence[float]
     ys: Sequence[float]
     style: str
+    band: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 def rounded(value: float) -> str:
@@ -133,6 +134,7 @@ def line_chart(
     body = [
         f'<title id="{name}-t">{escape(heading)}</title><desc id="{name}-d">{escape(description)}</desc>',
         *_grid(frame),
+        *(_band(frame, line.xs, *line.band, line.style) for line in lines if line.band is not None),
         *_limits(frame, lines, limits),
         *(part for line in lines for part in _draw(frame, line)),
     ]
@@ -204,6 +206,18 @@ def clear_end(points: Sequence[Point], level: float) -> bool:
         min((gap for x, gap in good if (x - middle) * side >= 0), default=math.inf) for side in (-1, 1)
     )
     return right >= left
+
+
+def _band(
+    frame: _Frame, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: str
+) -> str:
+    """Return the area between two lines, where both are finite, cut off at the ends of the axis."""
+    ends = [10.0**frame.axis.low, 10.0**frame.axis.high]
+    known = [place for place in zip(xs, lows, highs, strict=True) if all(map(math.isfinite, place))]
+    kept = [(x, *(min(max(end, ends[0]), ends[1]) for end in band)) for x, *band in known]
+    outline = [(frame.x(x), frame.y(high)) for x, _, high in kept]
+    outline += [(frame.x(x), frame.y(low)) for x, low, _ in reversed(kept)]
+    return f'<path class="band {style}" d="{broken_line(outline)}Z"/>' if kept else ""
 
 
 def _draw(frame: _Frame, line: Line) -> Iterable[str]:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 from torch.nn.utils.parametrize import is_parametrized
 
-from actdiag.capture.outputs import local, obstacle
+from actdiag.capture.outputs import is_plain, local, obstacle
 from actdiag.statistics import TensorState, observe
 
 Holder = Mapping[str, nn.Parameter | None]
@@ -53,6 +53,33 @@ def observe_weight(weight: torch.Tensor) -> TensorState:
     """Return the state of a weight (fan_out, ...): one sample, fan_out units."""
     values = local(weight.detach())
     return observe(values.unsqueeze(0), unit_axis=1 if values.dim() else 0)
+
+
+class Biases:
+    """Copies of the products' biases at the first step: training moves the stored ones."""
+
+    def __init__(self) -> None:
+        self._copies: dict[str, torch.Tensor | None] = {}
+
+    def keep(self, products: Mapping[str, nn.Module]) -> None:
+        """Copy the biases of products that have one, or none; nothing leaves its device."""
+        for name, module in products.items():
+            bias = module._parameters.get("bias")
+            if bias is None and "bias" in module._parameters:
+                self._copies[name] = None
+            elif bias is not None and is_plain(bias):
+                self._copies[name] = bias.detach().clone()
+
+    def moments(self) -> dict[str, tuple[float, float]]:
+        """Return mean and variance over the units of each: 0 where a product has no bias."""
+        return {name: _moments(bias) for name, bias in self._copies.items()}
+
+
+def _moments(bias: torch.Tensor | None) -> tuple[float, float]:
+    if bias is None or not bias.numel():
+        return 0.0, 0.0
+    values = bias.to("cpu", torch.float64)
+    return float(values.mean()), float(values.var(correction=0))
 
 
 class Gradients:

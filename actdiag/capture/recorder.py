@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -20,13 +20,15 @@ from actdiag.capture.history import History, Judge, Step, arrays_of, rows_of
 from actdiag.capture.hooks import Hook
 from actdiag.capture.kinds import facts_of
 from actdiag.capture.options import Options
-from actdiag.capture.parameters import Gradients, is_sharded
+from actdiag.capture.parameters import Biases, Gradients, is_sharded
 from actdiag.capture.records import Rows, measure, records_of
 from actdiag.capture.sites import Site
 from actdiag.capture.watcher import Watcher
 from actdiag.capture.weighing import WeightWatch
 from actdiag.recording import Recording, frame
 
+Predict = Callable[[Recording, Mapping[str, tuple[float, float]]], Recording]
+"""Adds what theory says, given mean and variance of each product's bias."""
 SHARDED = "parameters are spread over ranks: their rows are those of this rank's own shard"
 NO_BACKWARD = "no gradient was seen in a step: step() belongs after backward()"
 NO_GRADIENTS = (
@@ -45,7 +47,12 @@ class Recorder:
     """
 
     def __init__(
-        self, model: nn.Module, run: str = "model", options: Options | None = None, judge: Judge | None = None
+        self,
+        model: nn.Module,
+        run: str = "model",
+        options: Options | None = None,
+        judge: Judge | None = None,
+        predict: Predict | None = None,
     ) -> None:
         self.run = run
         self._model = model
@@ -59,6 +66,7 @@ class Recorder:
         self._scale = scaling.LossScale(self._options.scaler)
         self._graded: set[tuple[str, str]] = set()
         self._gradients = Gradients(self._modules)
+        self._predict, self._biases = predict, Biases()
         self._weights = WeightWatch(self._modules, self._book)
         self._attached = True
         self._step = 0
@@ -147,6 +155,8 @@ class Recorder:
         self._note_missing(sites, bool(fresh))
         self._graded |= fresh
         self._weights.choose(called, {name for name, _ in fresh})
+        if self._predict is not None and not self._history.recorded:
+            self._biases.keep({name: self._modules[name] for name in self._products(called)})
         scale, of_weights = self._scale.of_tensors(), self._scale.of_parameters()
         records = [record for site in sites if self._book.records(site) for record in records_of(site, scale)]
         if records:
@@ -161,6 +171,9 @@ class Recorder:
         if rows.places:
             step = Step(self._step, rows.places, rows.numbers, arrays)
             self._history.add(step, lambda step: self._record([step]))
+
+    def _products(self, called: set[str]) -> list[str]:
+        return [name for name in self._modules if name in called and self._facts[name].kind == "product"]
 
     def _close_between(self) -> None:
         """Keep the sizes of the weights in a step that is not recorded."""
@@ -185,7 +198,8 @@ class Recorder:
             notes: for the reader, before the recorder's own.
             command: the command line that repeats the run.
         """
-        return self._record(self._history.steps, spec, loss, notes, command)
+        found = self._record(self._history.steps, spec, loss, notes, command)
+        return found if self._predict is None else self._predict(found, self._biases.moments())
 
     def _record(
         self,

@@ -114,7 +114,9 @@ class Terminal:
     ) -> Table:
         """Return the table of layers with names of at most so many characters, 0 for none."""
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-        heads = ("layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight")
+        theory = any(math.isfinite(layer["expected_rms"]) for layer in layers)
+        heads = ["layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight"]
+        heads[2:2] = ["theory"] if theory else []
         for head in (*heads, *(["activations"] if panels else [])):
             table.add_column(
                 head, justify="left" if head in ("layer", "activations") else "right", no_wrap=True
@@ -125,7 +127,9 @@ class Terminal:
                 table.add_row("...")
             panel = panels.get(layer["layer"])
             line = [Text("" if panel is None else self._sparkline(panel))] if panels else []
-            table.add_row(*map(Text, _cells(layer, name_width)), *line)
+            cells = _cells(layer, name_width)
+            expected = (_number(layer["expected_rms"]),) if theory else ()
+            table.add_row(*map(Text, (*cells[:2], *expected, *cells[2:])), *line)
         return table
 
     def _sparkline(self, panel: Panel) -> str:

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from actdiag.numerals import numeral
 from actdiag.panels import Panel, axis_words, shared_axis, span
-from actdiag.profiles import Curve, Profile
+from actdiag.profiles import BAND, Curve, Profile
 from actdiag.svg import Line, LogAxis, line_chart, outline
 
 BOX = (128, 44)
@@ -51,10 +51,11 @@ def chart(name: str, heading: str, profile: Profile) -> Chart:
         name,
         heading,
         " ".join(_spoken(curve) for curve in profile.curves),
-        [Line(curve.layers.tolist(), curve.values.tolist(), _style(curve)) for curve in profile.curves],
+        [_line(curve) for curve in profile.curves],
         profile.limits(10.0**axis.low, 10.0**axis.high),
     )
     keys = [Key(curve.label, _style(curve)) for curve in profile.curves]
+    keys += [Key(BAND, f"{_style(curve)} area") for curve in profile.curves if curve.band is not None]
     values = [value for curve in profile.curves for value in curve.values.tolist()]
     if any(value == 0 for value in values):
         keys.append(Key("exactly 0", "zero"))
@@ -87,6 +88,11 @@ def histograms(prefix: str, heading: str, style: str, panels: list[Panel]) -> Hi
         for place, panel in enumerate(panels)
     )
     return Histograms(heading, style, axis_words(panels), drawn)
+
+
+def _line(curve: Curve) -> Line:
+    band = None if curve.band is None else (curve.band[0].tolist(), curve.band[1].tolist())
+    return Line(curve.layers.tolist(), curve.values.tolist(), _style(curve), band)
 
 
 def _style(curve: Curve) -> str:
