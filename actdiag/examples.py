@@ -64,6 +64,17 @@ class Cut(Functional):
         return head
 
 
+class Scaled(Functional):
+    """A factor between the layers that no weight shows."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 10) from (batch, 16)."""
+        for layer in self.hidden:
+            x = 0.25 * functional.relu(layer(x))
+        head: torch.Tensor = self.head(x)
+        return head
+
+
 class Sigmoids(nn.Module):
     """Ten layers of Xavier's initialisation with torch.sigmoid between them: Glorot & Bengio 2010, fig. 2."""
 
@@ -97,6 +108,11 @@ def forgotten_layer() -> nn.Module:
 def cut_graph() -> nn.Module:
     """Return a network with a layer that gets no gradient, because its output is detached."""
     return Cut()
+
+
+def scaled() -> nn.Module:
+    """Return a network whose signal shrinks more than its weights explain."""
+    return Scaled()
 
 
 def vanishing() -> nn.Module:

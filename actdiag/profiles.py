@@ -199,6 +199,8 @@ def _anchored(curves: Sequence[Curve]) -> Iterator[Curve]:
             continue
         factor = level / curve.values[-1]
         band = None if curve.band is None else curve.band * factor
+        if band is not None:
+            band[:, -1] = level  # where both are set equal
         words = f"{curve.label}, set equal at layer {last:.0f}"
         yield replace(curve, label=words, values=curve.values * factor, band=band)
 

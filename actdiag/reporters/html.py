@@ -45,7 +45,7 @@ class Column:
 
 _COLUMNS = (
     Column("rms", "rms a"),
-    Column("expected_rms", "rms a, theory"),
+    Column("expected_rms", "theory"),
     Column("std_across", "std_across a"),
     Column("zero_fraction", "zero", share=True),
     Column("dead_units", "dead units"),

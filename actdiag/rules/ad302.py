@@ -1,0 +1,228 @@
+"""AD302: the weights' variance is not the one that the activation behind them needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from actdiag.activations import Activation, activation
+from actdiag.coverage import some
+from actdiag.initialisers import initialiser
+from actdiag.numerals import interval, numeral
+from actdiag.rules.base import NotJudged, Rule, Run, register, threshold, times
+from actdiag.rules.recipes import critical_variance, is_same, spelled
+from actdiag.rules.remedies import initialise_modules, match_init
+from actdiag.theory import second_moment, second_slope
+from actdiag.types import Finding, Severity
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of one hidden layer.
+
+    Attributes:
+        layer: its number.
+        module: its name.
+        act: the activation behind it.
+        variance: Var[w].
+        fan_in: what a unit sums over.
+        fan_out: units that an input goes to.
+        count: how many weights there are.
+        needed: the critical Var[w] fan_in; NaN where no variance suits.
+    """
+
+    layer: int
+    module: str
+    act: Activation
+    variance: float
+    fan_in: int
+    fan_out: int
+    count: int
+    needed: float
+
+    @property
+    def ratio(self) -> float:
+        """Return Var[w] fan_in over what the activation needs."""
+        return self.variance * self.fan_in / self.needed
+
+    @property
+    def follows_its_recipe(self) -> bool:
+        """Return whether the variance is that of the activation's own initialiser, or critical by fan_out."""
+        meant = [self.needed / self.fan_out]
+        if self.act.partner is not None:
+            meant.append(initialiser(self.act.partner).variance(self.fan_in, self.fan_out))
+        return any(is_same(self.variance, each, self.count) for each in meant)
+
+
+@register
+@dataclass(frozen=True)
+class InitActivationMismatch(Rule):
+    """Find hidden layers whose weights have not the variance that the activation behind them needs.
+
+    What it measures:
+        Var[w] x fan_in of the weights as they are stored, against the critical value of the activation that
+        follows: the one at which signal and gradient keep their size. Named are the recipes that give the
+        number found: He's, Xavier's, LeCun's, torch's default. Where theory says that signal or gradient
+        changes by more than `decade` over the chain it is a warning, else worth knowing.
+
+    Why it matters:
+        Each layer multiplies the signal by about sqrt(Var[w] fan_in / critical). Over two layers that is
+        nothing; over ten, torch's default shrinks a ReLU network's signal 3,000 times.
+
+    What to do:
+        Draw the weights with the variance that the activation needs, or put a norm behind each layer: then
+        their variance does not matter, and this rule does not judge.
+
+    References:
+        LeCun et al. 1998, section 4.6; Glorot & Bengio 2010, eq. 16; He et al. 2015, eq. 10; Poole et al.
+        2016 (the edge of chaos).
+    """
+
+    code: ClassVar[str] = "AD302"
+    name: ClassVar[str] = "init-activation-mismatch"
+    title: ClassVar[str] = "the weights' variance does not suit the activation"
+    bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init torch_default"
+    good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init he"
+    once: ClassVar[bool] = True
+
+    factor: float = threshold(
+        math.sqrt(2.0), "half-way, in logarithms, between He's variance and LeCun's, neighbouring recipes"
+    )
+    decade: float = threshold(
+        10.0,
+        "one decade, the step between neighbouring learning rates of the protocol, as in AD101 and AD201",
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare each hidden layer's weights with its activation."""
+        layers = _judged(run)
+        off = [
+            layer
+            for layer in layers
+            if abs(math.log(layer.ratio)) > math.log(self.factor) and not layer.follows_its_recipe
+        ]
+        if not off:
+            return
+        signal, gradient = _drift([layer for layer in layers if layer.module in run.chain])
+        severe = max(abs(signal), abs(gradient)) > math.log10(self.decade)
+        yield self._mismatch(run, off, Severity.WARNING if severe else Severity.INFO, signal, gradient)
+
+    def _mismatch(
+        self, run: Run, off: Sequence[Weights], severity: Severity, signal: float, gradient: float
+    ) -> Finding:
+        worst = max(off, key=lambda layer: abs(math.log(layer.ratio)))
+        same = [layer for layer in off if is_same(layer.ratio, worst.ratio, layer.count)]
+        more = f" (and {len(off) - len(same)} more layers have another)" if len(same) < len(off) else ""
+        has = f"{spelled(worst.variance, worst.fan_in, worst.fan_out)}{more}"
+        return self.finding(
+            run,
+            severity,
+            pd.DataFrame(
+                {"layer": [layer.layer for layer in off], "module": [layer.module for layer in off]}
+            ),
+            f"The weights of {_where(run, same)} have Var[w] = {has}; {worst.act.name} needs "
+            f"{numeral(worst.needed)} / fan_in. By theory {_spoken(signal, gradient)}.",
+            _remedy(run, off),
+            measured=worst.variance * worst.fan_in,
+            expected=worst.needed,
+            **self.against("decade" if severity is Severity.WARNING else "factor"),
+        )
+
+
+def _judged(run: Run) -> list[Weights]:
+    """Return the hidden layers whose variance matters, by layer.
+
+    Raises:
+        NotJudged: there are none, with the reason.
+    """
+    modules = run.recording.modules
+    norms = modules[(modules["kind"] == "norm") & (modules["calls"] > 0)]
+    if not norms.empty:
+        raise NotJudged("norms set the signal's size, whatever the weights' variance")
+    if modules.loc[modules["kind"] == "product", "joined"].any() or (run.spec or {}).get("residual"):
+        raise NotJudged("residual sums set the signal's size: no one variance is critical")
+    rows = run.hidden_at("weight")
+    rows = rows[~rows["module"].duplicated()].set_index("module")
+    layers = [
+        _weights(product, rows.loc[product["name"]])
+        for product in run.hidden.to_dict("records")
+        if product["name"] in rows.index
+    ]
+    known = [layer for layer in layers if layer is not None]
+    if not known:
+        raise NotJudged("the fans of no hidden layer's weights are known")
+    random = [layer for layer in known if layer.variance > 0]
+    if not random:
+        raise NotJudged("the weights do not vary")
+    suited = [layer for layer in random if math.isfinite(layer.needed)]
+    if not suited:
+        names = ", ".join(sorted({layer.act.name for layer in random}))
+        raise NotJudged(f"no variance keeps both signal and gradient with {names}")
+    return suited
+
+
+def _weights(product: dict[Any, Any], row: pd.Series) -> Weights | None:
+    """Return a hidden layer's weights; None where they are no one matrix with known fans, or not finite."""
+    rms, mean = float(row["rms"]), float(row["mean"])
+    if not (product["fan_in"] and math.isfinite(rms)) or row["nan_count"] or row["inf_count"]:
+        return None
+    variance = rms * rms - (mean * mean if math.isfinite(mean) else 0.0)
+    act = activation(str(product["activation_after"]))
+    return Weights(
+        int(product["layer"]),
+        str(product["name"]),
+        act,
+        max(variance, 0.0) if variance > 1e-9 * rms * rms else 0.0,
+        int(product["fan_in"]),
+        int(product["fan_out"]),
+        int(row["count"]),
+        critical_variance(act),
+    )
+
+
+def _drift(layers: Sequence[Weights]) -> tuple[float, float]:
+    """Return log10 of what rms (last layer over first) and gradient norm (first over last) change by.
+
+    Inputs have second moment 1, biases are 0.
+    """
+    q, logs, gradient = 1.0, [], 0.0
+    for place, layer in enumerate(layers):
+        q = min(max(q * layer.variance * layer.fan_in, 1e-300), 1e300)
+        after = layers[place + 1] if place + 1 < len(layers) else None
+        if after is not None:
+            gradient += math.log10(max(second_slope(layer.act, q) * after.variance * after.fan_in, 1e-300))
+        q = max(second_moment(layer.act, q), 1e-300)
+        logs.append(math.log10(q))
+    return (0.5 * (logs[-1] - logs[0]), 0.5 * gradient) if logs else (0.0, 0.0)
+
+
+def _spoken(signal: float, gradient: float) -> str:
+    parts = [
+        f"{what} {'grows' if change > 0 else 'shrinks'} {times(10.0 ** min(abs(change), 300.0))}"
+        for what, change in (("the signal", signal), ("the gradient", gradient))
+        if abs(change) > math.log10(1.5)
+    ]
+    if not parts:
+        return "this changes little over so few layers"
+    return f"{' and '.join(parts)} over the hidden layers"
+
+
+def _where(run: Run, layers: Sequence[Weights]) -> str:
+    if run.spec is None:
+        return some([layer.module for layer in layers])
+    numbers = [layer.layer for layer in layers]
+    return f"layer {numbers[0]}" if len(numbers) == 1 else f"layers {interval(numbers)}"
+
+
+def _remedy(run: Run, off: Sequence[Weights]) -> str:
+    if run.spec is not None and (words := match_init(run.spec)):
+        return words
+    wanted = dict.fromkeys((layer.act.name, layer.needed) for layer in off)
+    needs = " and ".join(f"{numeral(math.sqrt(value))} / sqrt(fan_in) before {act}" for act, value in wanted)
+    rows = pd.DataFrame({"layer": [layer.layer for layer in off]})
+    own = initialise_modules(run, rows) if run.spec is None else ""
+    return f"{own} Draw the weights with a standard deviation of {needs}.".strip()
