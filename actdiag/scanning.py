@@ -32,7 +32,7 @@ def scan(spec: RunSpec) -> Recording:
         ActdiagError: the data cannot be read or the device is not there.
 
     >>> recording = scan(RunSpec(depth=2, width=16, batch=32))
-    >>> recording.rows.query("tensor == 'activation'")["layer"].tolist()
+    >>> recording.rows.query("tensor == 'activation' and source == 'measured'")["layer"].tolist()
     [1, 2]
     """
     device = resolve_device(spec.device)

@@ -34,6 +34,9 @@ class Layer:
     units: int = 8
     positions: int = 1
     samples: int = 64
+    fan_in: int = 0
+    expected: float | None = None
+    """rms of the activation by theory, the band from half to twice of it; all gradients alike."""
     equal_units: tuple[str, ...] = ()
     broken: Mapping[str, tuple[int, int]] | None = None
     """Tensor -> (NaN, Inf) elements in it."""
@@ -64,8 +67,10 @@ def made_up(
     rows = [_row(run, 0, "", "input", Layer(), 1.0)]
     for number, layer in enumerate(layers, start=1):
         rows += _rows(run, number, f"layer{number}", layer, TENSORS)
-    kinds = ("preactivation", "preactivation_grad", "weight", "weight_grad")
+    kinds: Sequence[str] = ("preactivation", "preactivation_grad", "weight", "weight_grad")
     rows += _rows(run, len(layers) + 1, "head", head, kinds)
+    for number, layer in enumerate(layers, start=1):
+        rows += _theory(run, number, layer)
     facts = asdict(replace(RunSpec(depth=len(layers), act=act), **(spec or {})))
     return Recording(
         frame([row for row, _ in rows], schema.ROWS),
@@ -122,6 +127,18 @@ def _rows(run: str, number: int, name: str, layer: Layer, tensors: Sequence[str]
     return rows
 
 
+def _theory(run: str, number: int, layer: Layer) -> list[Row]:
+    if layer.expected is None:
+        return []
+    rows = []
+    for tensor, rms in (("activation", layer.expected), ("preactivation_grad", 1.0)):
+        module = f"layer{number}.{OWNER.get(tensor, 'linear')}"
+        row, units = _row(run, number, module, tensor, layer, rms)
+        row.update(source="theory", expected_low=rms / 2.0, expected_high=2.0 * rms)
+        rows.append((row, units))
+    return rows
+
+
 def _row(run: str, number: int, module: str, tensor: str, layer: Layer, rms: float) -> Row:
     nan, inf = (layer.broken or {}).get(tensor, (0, 0))
     blank = {"str": "", "int64": 0, "float64": NAN, "bool": False}
@@ -155,14 +172,17 @@ def _modules(run: str, layers: Sequence[Layer], act: str, trainable: int) -> lis
     blank = {"str": "", "int64": 0, "float64": NAN, "bool": True}
     empty = {name: blank[kind] for name, kind in schema.MODULES.items()}
     modules = []
-    for number, _ in enumerate(layers, start=1):
+    for number, layer in enumerate(layers, start=1):
         for part, kind, after in (
             ("linear", "product", act),
             ("act", "activation", ""),
             ("norm", "norm", ""),
         ):
             fact = {"name": f"layer{number}.{part}", "layer": number, "kind": kind, "activation_after": after}
-            modules.append({**empty, "run": run, **fact, "trainable": trainable if part == "linear" else 0})
+            fans = {"fan_in": layer.fan_in, "fan_out": layer.units} if part == "linear" else {}
+            modules.append(
+                {**empty, "run": run, **fact, **fans, "trainable": trainable if part == "linear" else 0}
+            )
     head: dict[str, Any] = {
         "name": "head",
         "layer": len(layers) + 1,

@@ -115,7 +115,7 @@ def test_one_module_used_twice_is_two_calls() -> None:
             return self.act(self.b(self.act(self.a(x))))
 
     recording = record(Twice(), torch.randn(6, 4))
-    rows = recording.rows.query("tensor == 'activation'")
+    rows = recording.rows.query("tensor == 'activation' and source == 'measured'")
     assert rows[["module", "call", "layer"]].to_numpy().tolist() == [["act", 0, 1], ["act", 1, 2]]
 
 
@@ -189,7 +189,7 @@ def test_functional_activations_are_layers_like_modules() -> None:
             return x
 
     recording = record(Functional(), torch.randn(16, 8))
-    rows = recording.rows.query("tensor == 'activation'")
+    rows = recording.rows.query("tensor == 'activation' and source == 'measured'")
     assert rows["module"].tolist() == [f":sigmoid#{number}" for number in range(10)]
     assert rows["layer"].tolist() == list(range(1, 11))
     modules = recording.modules.set_index("name")

@@ -22,7 +22,7 @@ def test_every_rule_documents_itself(code: str) -> None:
     rule = RULES[code]
     text = rule.explanation()
     assert [line for line in text.splitlines() if line in SECTIONS] == SECTIONS
-    assert re.fullmatch(r"[a-z]+-[a-z]+", rule.name)
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)+", rule.name)
     assert re.fullmatch(r"AD\d{3}", code)
     assert rule.__module__ == f"actdiag.rules.{code.lower()}"
     assert rule.bad.startswith(("actdiag scan ", "actdiag attach "))
@@ -37,7 +37,8 @@ def test_every_rule_says_where_its_thresholds_come_from(code: str) -> None:
 
 @pytest.mark.parametrize("code", RULES)
 def test_every_rule_is_silent_on_a_healthy_network(code: str) -> None:
-    healthy = made_up([Layer(dead_units=1.0, saturated_fraction=0.1)] * 4, act="relu")
+    layer = Layer(dead_units=1.0, saturated_fraction=0.1, weight=0.5, fan_in=8, expected=1.0)
+    healthy = made_up([layer] * 4, act="relu")  # relu: Var[w] = 2 / 8
     silent(code, healthy)
 
 

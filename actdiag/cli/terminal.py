@@ -93,10 +93,14 @@ class Terminal:
         """Print the richest table that fits; names go last where they are those of the user's own model."""
         layers = layer_table(run).to_dict("records")
         panels = {panel.layer: panel for panel in activation_panels(run)}
-        shapes: list[tuple[int, Mapping[int, Panel]]] = [(width, panels) for width in NAME_WIDTHS]
-        if run.spec is None:
-            shapes += [(width, {}) for width in NAME_WIDTHS]
-        shapes += [(0, panels), (0, {})]
+        theory = any(math.isfinite(layer["expected_rms"]) for layer in layers)
+        shapes = [
+            (width, drawn, expected)
+            for drawn in ([panels] if run.spec is not None else [panels, {}])
+            for expected in ([True, False] if theory else [False])
+            for width in NAME_WIDTHS
+        ]
+        shapes += [(0, panels, False), (0, {}, False)]
         *richer, poorest = shapes
         self.console.print()
         tables = (self._table(layers, *shape) for shape in richer)
@@ -110,11 +114,17 @@ class Terminal:
         return self.console.measure(table, options=wide).maximum <= self.console.width
 
     def _table(
-        self, layers: Sequence[Mapping[Any, Any]], name_width: int, panels: Mapping[int, Panel]
+        self, layers: Sequence[Mapping[Any, Any]], name_width: int, panels: Mapping[int, Panel], theory: bool
     ) -> Table:
-        """Return the table of layers with names of at most so many characters, 0 for none."""
+        """Return the table of layers with names of at most so many characters, 0 for none.
+
+        Args:
+            layers: see `layer_table`.
+            name_width: of the names.
+            panels: histograms by layer, none to leave them out.
+            theory: show what rms is expected.
+        """
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1))
-        theory = any(math.isfinite(layer["expected_rms"]) for layer in layers)
         heads = ["layer", "rms a", "std across", "zero", "dead", "saturated", "|grad|", "grad/weight"]
         heads[2:2] = ["theory"] if theory else []
         for head in (*heads, *(["activations"] if panels else [])):

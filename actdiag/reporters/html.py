@@ -181,7 +181,9 @@ def _table(run: Run) -> dict[str, Any]:
         }
         for _, row in table.iterrows()
     ]
-    undefined = [column.heading for column in _COLUMNS if column not in columns]
+    undefined = [
+        column.heading for column in _COLUMNS if column not in columns and column.name != "expected_rms"
+    ]
     return {"columns": columns, "layers": rows, "undefined": ", ".join(undefined)}
 
 

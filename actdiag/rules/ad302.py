@@ -13,7 +13,7 @@ from actdiag.activations import Activation, activation
 from actdiag.coverage import some
 from actdiag.initialisers import initialiser
 from actdiag.numerals import interval, numeral
-from actdiag.rules.base import NotJudged, Rule, Run, register, threshold, times
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.rules.recipes import critical_variance, is_same, spelled
 from actdiag.rules.remedies import initialise_modules, match_init
 from actdiag.theory import second_moment, second_slope
@@ -87,7 +87,6 @@ class InitActivationMismatch(Rule):
     title: ClassVar[str] = "the weights' variance does not suit the activation"
     bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init torch_default"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init he"
-    once: ClassVar[bool] = True
 
     factor: float = threshold(
         math.sqrt(2.0), "half-way, in logarithms, between He's variance and LeCun's, neighbouring recipes"
@@ -99,6 +98,8 @@ class InitActivationMismatch(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's weights with its activation."""
+        if run.step is not None:
+            raise NotJudged("training has changed the weights")
         layers = _judged(run)
         off = [
             layer
@@ -139,13 +140,14 @@ def _judged(run: Run) -> list[Weights]:
     Raises:
         NotJudged: there are none, with the reason.
     """
+    rows = finite(run.hidden_at("weight"))
     modules = run.recording.modules
     norms = modules[(modules["kind"] == "norm") & (modules["calls"] > 0)]
     if not norms.empty:
         raise NotJudged("norms set the signal's size, whatever the weights' variance")
-    if modules.loc[modules["kind"] == "product", "joined"].any() or (run.spec or {}).get("residual"):
+    joined = modules.loc[modules["kind"] == "product", "joined"].any()
+    if joined if run.spec is None else run.spec["residual"]:
         raise NotJudged("residual sums set the signal's size: no one variance is critical")
-    rows = run.hidden_at("weight")
     rows = rows[~rows["module"].duplicated()].set_index("module")
     layers = [
         _weights(product, rows.loc[product["name"]])
@@ -166,10 +168,10 @@ def _judged(run: Run) -> list[Weights]:
 
 
 def _weights(product: dict[Any, Any], row: pd.Series) -> Weights | None:
-    """Return a hidden layer's weights; None where they are no one matrix with known fans, or not finite."""
-    rms, mean = float(row["rms"]), float(row["mean"])
-    if not (product["fan_in"] and math.isfinite(rms)) or row["nan_count"] or row["inf_count"]:
+    """Return a hidden layer's weights; None where their fans are not known."""
+    if not product["fan_in"]:
         return None
+    rms, mean = float(row["rms"]), float(row["mean"])
     variance = rms * rms - (mean * mean if math.isfinite(mean) else 0.0)
     act = activation(str(product["activation_after"]))
     return Weights(

@@ -43,7 +43,6 @@ class TheoryMismatch(Rule):
     title: ClassVar[str] = "signal or gradient is not what random weights give"
     bad: ClassVar[str] = "actdiag attach actdiag.examples:scaled --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag scan --depth 6 --width 64 --act tanh --init xavier"
-    once: ClassVar[bool] = True
 
     beyond: float = threshold(
         1.5, "half-widths of the 99% band, 3.9 standard deviations: one draw in 10,000 strays as far"
@@ -54,8 +53,11 @@ class TheoryMismatch(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer with its prediction."""
-        theory = run.recording.rows
-        theory = theory[theory["source"] == "theory"]
+        if run.step is not None:
+            raise NotJudged("theory is made for the first step")
+        finite(run.hidden_at("activation"))
+        rows = run.recording.rows
+        theory = rows[rows["source"] == "theory"]
         if theory.empty:
             raise NotJudged(str(run.facts.get("theory") or "the recording holds no rows of theory"))
         known = [(what, rows) for what, rows in _sides(run, theory) if not rows.empty]

@@ -28,7 +28,7 @@ class Attached(Plain):
 
     def recorded(self) -> int:
         """Return the rows of activations and of their gradients, each with numbers in it."""
-        rows = self.recorder.recording().rows
+        rows = self._rows()
         pair = rows[rows["tensor"].isin(PAIR)]
         return int((pair["rms"].notna() & (pair["count"] > 0)).sum())
 
@@ -40,13 +40,17 @@ class Attached(Plain):
         """Return the rows of a step."""
         return len(self.units())
 
+    def _rows(self) -> pd.DataFrame:
+        rows = self.recorder.recording().rows
+        return rows[rows["source"] == "measured"]
+
     def close(self) -> None:
         """Detach."""
         self.recorder.detach()
 
     def units(self) -> list[int]:
         """Return the units of each row of the first step."""
-        rows = self.recorder.recording().rows
+        rows = self._rows()
         return rows[rows["step"] == 0]["units"].tolist()
 
 
