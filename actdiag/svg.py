@@ -65,7 +65,7 @@ def ticks(first: int, last: int, most: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a chart: whole x, any y; `style` is its CSS class; `band` its lower and upper ends, if any."""
+    """A line of a chart: whole x, any y; `style` is its CSS class; `band` holds lower and upper ends."""
 
     xs: Sequence[float]
     ys: Sequence[float]

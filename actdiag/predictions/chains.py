@@ -15,7 +15,7 @@ import numpy as np
 from actdiag.activations import Activation, activation
 from actdiag.initialisers import initialiser
 from actdiag.rules.base import Run
-from actdiag.theory import Layer
+from actdiag.theory import Layer, NoTheory, chain
 
 Row = dict[Any, Any]
 Biases = Mapping[str, tuple[float, float]]
@@ -36,10 +36,6 @@ _READ = (
 )
 
 
-class NoTheory(Exception):  # noqa: N818 - control flow, not an error
-    """Raised where theory has nothing to say of a network; the text is the reason the user reads."""
-
-
 @dataclass(frozen=True)
 class Chain:
     """Hidden layers one after the other, as theory takes them.
@@ -48,49 +44,26 @@ class Chain:
         act: behind each of them.
         layers: the hidden layers' products and the head's.
         names: of the hidden layers' products.
-        banded: independent weights of one variance, for which the band at finite width is known.
+        plain: nothing but activations lies between the layers.
+        banded: the band at finite width is known: plain, and weights that do not depend on the data.
     """
 
     act: Activation
     layers: tuple[Layer, ...]
     names: tuple[str, ...]
+    plain: bool = True
     banded: bool = True
 
 
 def of_spec(spec: Mapping[str, Any]) -> Chain:
     """Return the chain that a resolved spec describes."""
-    init, act = initialiser(str(spec["init"])), activation(str(spec["act"]))
-    for field, why in _UNKNOWN.items():
-        if spec[field] not in ("none", 0.0, False):
-            raise NoTheory(why)
-    if init.distribution == "constant":
-        raise NoTheory(f"the weights of {spec['init']} are not drawn at random")
-    sizes = [int(spec["features"]), *[int(spec["width"])] * int(spec["depth"])]
-    fans = list(zip(sizes, [*(act.pieces * size for size in sizes[1:]), int(spec["classes"])], strict=True))
-    gain = None if init.gain is None else spec["gain"]
-    spread = spec["bias"] is None and init.distribution == "torch"
-    lsuv = init.distribution == "lsuv"
-    layers = tuple(
-        Layer(
-            fan_in,
-            fan_out,
-            1.0 / max(fan_in, fan_out) if lsuv else init.variance(fan_in, fan_out, gain),
-            1.0 / (3.0 * fan_in) if spread else 0.0,
-            float(spec["bias"] or 0.0),
-            lsuv,
-        )
-        for fan_in, fan_out in fans
-    )
-    names = tuple(f"layer{number}.linear" for number in range(1, len(sizes)))
-    return Chain(act, layers, names, banded=not lsuv)
-
-
-_UNKNOWN = {
-    "norm": "theory of these chains knows no norm, which sets the signal's size anew",
-    "dropout": "theory of these chains knows no dropout",
-    "residual": "theory of these chains knows no residual sum",
-}
-"""Field of a spec -> why there is no theory where it is set."""
+    depth, init = int(spec["depth"]), initialiser(str(spec["init"]))
+    if not depth:
+        raise NoTheory("there is no hidden layer")
+    layers = tuple(chain(spec, int(spec["features"]), int(spec["classes"])))
+    plain = spec["norm"] == "none" and not spec["dropout"] and not spec["residual"]
+    names = tuple(f"layer{number}.linear" for number in range(1, depth + 1))
+    return Chain(activation(str(spec["act"])), layers, names, plain, plain and init.distribution != "lsuv")
 
 
 def of_model(run: Run, biases: Biases) -> Chain:

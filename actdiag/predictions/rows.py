@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from actdiag import schema
-from actdiag.predictions.chains import Biases, Chain, NoTheory, Row, batch_of, of_model, of_spec
+from actdiag.predictions.chains import Biases, Chain, Row, batch_of, of_model, of_spec
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
-from actdiag.theory import Moments, Signal, propagate
+from actdiag.theory import Moments, NoTheory, Signal, prediction, propagate
 from actdiag.theory.bands import Preactivations, Spread, spreads
 
 NARROW = 16
@@ -45,12 +45,10 @@ def predicted(recording: Recording, biases: Biases | None = None) -> Recording:
 
 def _rows(run: Run, chain: Chain) -> pd.DataFrame:
     """Return theory's rows: of preactivation, activation and their gradients, in each hidden layer."""
-    if not chain.names:
-        raise NoTheory("there is no hidden layer")
     given = batch_of(run, chain.layers[0].fan_in)
     known = math.isfinite(given.correlation)
     start = min(max(given.correlation, -1.0), 1.0) if known else 0.0
-    moments = propagate(chain.act, chain.layers, given.second, start)
+    moments = _moments(run, chain, given.second, start)
     forward, backward = _spreads(chain, moments)
     numbers = [*_forward(chain, moments, forward), *_backward(chain, moments, backward)]
     first = run.recording.rows.iloc[0]
@@ -71,6 +69,13 @@ def _rows(run: Run, chain: Chain) -> pd.DataFrame:
             for name, kind in schema.ROWS.items()
         }
     )
+
+
+def _moments(run: Run, chain: Chain, q: float, c: float) -> tuple[Moments, ...]:
+    """Return the prediction: of a spec with all that stands between its layers."""
+    if run.spec is None:
+        return propagate(chain.act, chain.layers, q, c)
+    return prediction(run.spec, chain.layers[0].fan_in, chain.layers[-1].fan_out, q, c)
 
 
 def _forward(chain: Chain, moments: Sequence[Moments], spread: Spread) -> Iterator[Row]:
@@ -101,10 +106,11 @@ def _backward(chain: Chain, moments: Sequence[Moments], spread: Spread) -> Itera
         return  # no gradient at all: nothing to compare
     slopes = 0.5 * np.array([each.log_chi for each in moments])
     sigmas = 0.5 * np.log([layer.sigma_w2 for layer in chain.layers[1:]])
-    for tensor, pieces, logs in (
+    kinds = [
         ("preactivation_grad", 1, norms),
         ("activation_grad", chain.act.pieces, norms - (slopes - sigmas)),
-    ):
+    ]
+    for tensor, pieces, logs in kinds if chain.plain else kinds[:1]:
         units = np.array([layer.fan_out // pieces for layer in chain.layers[:-1]])
         with np.errstate(over="ignore"):
             rms = np.exp(logs - logs[-1]) * np.sqrt(units[-1] / units)

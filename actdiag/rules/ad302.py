@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -14,9 +15,9 @@ from actdiag.coverage import some
 from actdiag.initialisers import initialiser
 from actdiag.numerals import interval, numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
-from actdiag.rules.recipes import critical_variance, is_same, spelled
+from actdiag.rules.recipes import is_same, spelled
 from actdiag.rules.remedies import initialise_modules, match_init
-from actdiag.theory import second_moment, second_slope
+from actdiag.theory import critical_variance, exact_gain, second_moment, second_slope
 from actdiag.types import Finding, Severity
 
 
@@ -51,8 +52,12 @@ class Weights:
 
     @property
     def follows_its_recipe(self) -> bool:
-        """Return whether the variance is that of the activation's own initialiser, or critical by fan_out."""
-        meant = [self.needed / self.fan_out]
+        """Return whether the variance is one that is made for the activation.
+
+        That is its own initialiser's, its gain's (exact, or torch's), or the critical one by fan_out.
+        """
+        gains = (exact_gain(self.act), self.act.torch_gain)
+        meant = [self.needed / self.fan_out, *(gain**2 / self.fan_in for gain in gains if gain)]
         if self.act.partner is not None:
             meant.append(initialiser(self.act.partner).variance(self.fan_in, self.fan_out))
         return any(is_same(self.variance, each, self.count) for each in meant)
@@ -182,8 +187,14 @@ def _weights(product: dict[Any, Any], row: pd.Series) -> Weights | None:
         int(product["fan_in"]),
         int(product["fan_out"]),
         int(row["count"]),
-        critical_variance(act),
+        _needed(act),
     )
+
+
+@cache
+def _needed(act: Activation) -> float:
+    """Return the critical Var[w] fan_in; NaN for those that no initialiser is made for, as sigmoid."""
+    return math.nan if act.partner is None else critical_variance(act)
 
 
 def _drift(layers: Sequence[Weights]) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -72,7 +73,8 @@ class TheoryMismatch(Rule):
         """Return which measured numbers lie well beyond the band."""
         away = np.log(rows["measured"] / rows["expected"])
         half = np.log(np.where(away > 0, rows["high"], rows["low"]) / rows["expected"])
-        return (np.abs(away) > self.beyond * np.abs(half)) & (np.abs(away) > np.log(self.factor))
+        limit = np.maximum(self.beyond * np.abs(half), math.log(self.factor))
+        return away.abs() > limit
 
     def _mismatch(self, run: Run, what: str, rows: pd.DataFrame) -> Finding:
         away = np.abs(np.log(rows["measured"] / rows["expected"]))
@@ -99,7 +101,7 @@ def _sides(run: Run, theory: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]
     """Yield what is compared, and layer, module, measured, expected, low, high of layers with a band."""
     signal = finite(run.hidden_at("activation"))
     yield "signal's rms", _beside(signal, signal["rms"], theory[theory["tensor"] == "activation"], "rms")
-    if run.at("preactivation_grad").empty:
+    if not run.at("preactivation_grad")["module"].isin(run.hidden["name"]).any():
         return
     gradients = finite(run.hidden_at("preactivation_grad"))
     norms = sample_norm(gradients)
@@ -122,8 +124,8 @@ def _beside(
     meant = pd.DataFrame({name: theory[column] * factor for name, column in columns.items()})
     meant["layer"] = theory["layer"]
     both = rows[["layer", "module"]].assign(measured=measured).merge(meant, on="layer")
-    whole = both[["measured", "expected", "low", "high"]]
-    return both[np.isfinite(whole).all(axis=1) & (whole > 0).all(axis=1)]
+    whole = both[["measured", "expected", "low", "high"]].to_numpy()
+    return both[(np.isfinite(whole) & (whole > 0)).all(axis=1)]
 
 
 def _remedy(run: Run) -> str:

@@ -6,11 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
-from actdiag.activations import Activation
 from actdiag.numerals import numeral
-from actdiag.theory import exact_gain
 
 SAME = math.log(1.1)
 """Two variances within this factor are the same recipe: gains are quoted to two digits."""
@@ -38,19 +34,6 @@ RECIPES = (
     Recipe("N(0, 1)", lambda i, o: 1.0),
 )
 """Of two that agree, as Xavier's and LeCun's on a square weight, the first is named."""
-
-
-def critical_variance(act: Activation) -> float:
-    """Return the Var[w] fan_in that an activation needs; NaN where none suits it.
-
-    Bounded ones need slope 1 at 0, 1 / phi'(0)^2, the edge of chaos without biases; the others what keeps
-    the second moment, 1 / E[phi(z)^2].
-    """
-    if act.partner is None:
-        return math.nan
-    if act.range is None:
-        return exact_gain(act) ** 2
-    return float(act.derivative(np.zeros(1))[0]) ** -2
 
 
 def is_same(variance: float, other: float, count: int) -> bool:
