@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, sample_norm, threshold
@@ -69,12 +70,12 @@ class TheoryMismatch(Rule):
             if not found.empty:
                 yield self._mismatch(run, what, found)
 
-    def _strays(self, rows: pd.DataFrame) -> pd.Series:
-        """Return which measured numbers lie well beyond the band."""
-        away = np.log(rows["measured"] / rows["expected"])
+    def _strays(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which measured numbers lie well beyond the band, (rows,)."""
+        away = np.log((rows["measured"] / rows["expected"]).to_numpy())
         half = np.log(np.where(away > 0, rows["high"], rows["low"]) / rows["expected"])
         limit = np.maximum(self.beyond * np.abs(half), math.log(self.factor))
-        return away.abs() > limit
+        return np.asarray(np.abs(away) > limit)
 
     def _mismatch(self, run: Run, what: str, rows: pd.DataFrame) -> Finding:
         away = np.abs(np.log(rows["measured"] / rows["expected"]))
@@ -125,7 +126,8 @@ def _beside(
     meant["layer"] = theory["layer"]
     both = rows[["layer", "module"]].assign(measured=measured).merge(meant, on="layer")
     whole = both[["measured", "expected", "low", "high"]].to_numpy()
-    return both[(np.isfinite(whole) & (whole > 0)).all(axis=1)]
+    kept: pd.DataFrame = both[(np.isfinite(whole) & (whole > 0)).all(axis=1)]
+    return kept
 
 
 def _remedy(run: Run) -> str:

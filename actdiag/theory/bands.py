@@ -86,7 +86,7 @@ def spreads(act: Activation, z: Preactivations, units: Sequence[int]) -> tuple[S
     with np.errstate(all="ignore"):
         below, level, above = (np.log(moment(act, each, 2)) for each in _around(z))
         slope, bend = (above - below) / (2 * STEP), (above + below - 2 * level) / STEP**2
-        fresh = (moment(act, z, 4) / np.exp(2 * level) - 1.0) / n
+        fresh = np.maximum(moment(act, z, 4) / np.exp(2 * level) - 1.0, 0.0) / n  # rounding may leave -1e-16
         forward, before = _forward(slope, bend, fresh, z.share)
         backward = _backward(act, z, n, before)
         outgrown = _sums_to_the_end(_outgrowth(act, z, slope, level)) > math.log(ALONG)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import pandas as pd
 from torch import nn
 
 import actdiag
