@@ -17,7 +17,7 @@ from matplotlib.patches import StepPatch
 
 from actdiag import plots
 from actdiag.panels import TAIL, activation_panels, gradient_panels, shared_axis
-from actdiag.profiles import layer_table
+from actdiag.profiles import BAND, layer_table
 from actdiag.recording import Recording
 from actdiag.reporters import REPORTERS
 from actdiag.svg import Line, LogAxis, line_chart
@@ -133,6 +133,28 @@ def test_theory_is_dashed_and_measured_is_not() -> None:
     assert (styles["rms"], styles["rms, theory"]) == ("-", "--")
     np.testing.assert_array_equal(lines(figure, 0)["rms, theory"], np.full(4, 0.5))
     assert lines(plots.profile(first_run(recording)), 0).keys() == {"rms", "std_across"}
+
+
+def test_a_band_is_shaded_around_theory_and_nowhere_else() -> None:
+    recording, _, _ = simulate(4)
+    banded = with_rows(recording, rms=0.5, expected_low=0.25, expected_high=1.0)
+    forward, backward = plots.profile(first_run(banded)).axes
+    for axes, theory in ((forward, "rms, theory"), (backward, "gradient norm, theory, set equal at layer 5")):
+        (band,) = axes.collections
+        corners = band.get_paths()[0].vertices
+        (middle,) = (line.get_ydata() for line in axes.lines if line.get_label() == theory)
+        assert corners[:, 1].max() == pytest.approx(2.0 * np.max(middle))
+        assert str(band.get_label()) == BAND
+    assert not plots.profile(first_run(with_rows(recording, rms=0.5))).axes[0].collections
+    assert not plots.profile(first_run(recording)).axes[0].collections
+
+
+def test_theorys_gradient_meets_the_measured_one_at_its_last_layer() -> None:
+    recording, _, gradients = simulate(4)
+    figure = plots.profile(first_run(with_rows(recording, rms=7.0)))
+    drawn = lines(figure, 1)["gradient norm, theory, set equal at layer 5"]
+    level = np.sqrt((gradients[-1] ** 2).sum(1).mean())
+    np.testing.assert_allclose(drawn, np.full(5, level), rtol=1e-12)
 
 
 @pytest.mark.parametrize(

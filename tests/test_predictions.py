@@ -190,8 +190,8 @@ class Branch(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (batch, 64)."""
         h = torch.relu(self.one(x))
-        h = self.head(torch.relu(self.two(h)) + h)
-        return h
+        out: torch.Tensor = self.head(torch.relu(self.two(h)) + h)
+        return out
 
 
 def centred(model: nn.Sequential, mean: float) -> nn.Sequential:
