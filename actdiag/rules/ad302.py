@@ -131,7 +131,7 @@ class InitActivationMismatch(Rule):
                 {"layer": [layer.layer for layer in off], "module": [layer.module for layer in off]}
             ),
             f"The weights of {_where(run, same)} have Var[w] = {has}; {worst.act.name} needs "
-            f"{numeral(worst.needed)} / fan_in. By theory {_spoken(signal, gradient)}.",
+            f"{numeral(worst.needed)} / fan_in. By theory, biases aside, {_spoken(signal, gradient)}.",
             _remedy(run, off),
             measured=worst.variance * worst.fan_in,
             expected=worst.needed,
