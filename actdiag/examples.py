@@ -95,6 +95,24 @@ class Sigmoids(nn.Module):
         return head
 
 
+class Uneven(Functional):
+    """Two neighbours of five, one a fifth as large and one five times: the same function of the input."""
+
+    def __init__(self) -> None:
+        super().__init__(depth=5)
+        with torch.no_grad():
+            self.hidden[2].weight /= 5.0  # type: ignore[operator]
+            self.hidden[3].weight *= 5.0  # type: ignore[operator]
+
+
+class Twice(Functional):
+    """A softmax before a loss that takes one itself."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (batch, 10) from (batch, 16)."""
+        return super().forward(x).softmax(-1)
+
+
 def healthy() -> nn.Module:
     """Return a network that trains."""
     return Functional()
@@ -118,3 +136,13 @@ def scaled() -> nn.Module:
 def vanishing() -> nn.Module:
     """Return a network whose first layers get next to no gradient."""
     return Sigmoids()
+
+
+def uneven() -> nn.Module:
+    """Return a network with a layer that learns far faster than its neighbours, and one far slower."""
+    return Uneven()
+
+
+def softmax_twice() -> nn.Module:
+    """Return a network whose output is probabilities, where cross_entropy takes logits."""
+    return Twice()

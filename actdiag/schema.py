@@ -70,7 +70,10 @@ SPEC: Final = {
     "device": "str",
     "seed": "int64",
 }
-"""The fields of the run's `RunSpec`, resolved: gain is the number used, features and classes are known."""
+"""The fields of the run's `RunSpec`, resolved: gain is the number used, features and classes are known.
+
+Of a model that has no spec, `dtype` is the row's tensor's own.
+"""
 
 COUNTED: Final = {
     **{name: SITE[name] for name in ("samples", "units", "positions", "count")},

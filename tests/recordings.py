@@ -28,6 +28,8 @@ class Layer:
     weight: float = 1.0
     weight_grad: float | None = 1.0
     std_across: float = 1.0
+    mean: float = 0.0
+    constant_units: float = 0.0
     correlation: float = 0.0
     dead_units: float = NAN
     saturated_fraction: float = NAN
@@ -161,8 +163,14 @@ def _row(run: str, number: int, module: str, tensor: str, layer: Layer, rms: flo
         row["std_across"] = layer.std_across
     if tensor in ("activation", "output", "preactivation"):
         row["correlation"] = layer.correlation
+    if tensor in ("activation", "output"):
+        row["mean"] = layer.mean
     if tensor == "activation":
-        row.update(dead_units=layer.dead_units, saturated_fraction=layer.saturated_fraction)
+        row.update(
+            constant_units=layer.constant_units,
+            dead_units=layer.dead_units,
+            saturated_fraction=layer.saturated_fraction,
+        )
     slope = 0.0 if tensor in layer.equal_units else 0.5
     values = rms * (1.0 + slope * np.linspace(-1.0, 1.0, layer.units))
     return row, np.tile(values, (6, 1))

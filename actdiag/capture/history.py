@@ -187,9 +187,10 @@ def rows_of(steps: Sequence[Step], constant: Mapping[str, Any]) -> pd.DataFrame:
         "step": [step.number for step in steps for _ in step.places],
         **{name: [getattr(place, name) for place in places] for name in Place._fields},
         **{name: numbers[:, index] for index, name in enumerate(NUMBERS)},
-        **{name: [value] * len(places) for name, value in constant.items()},
+        **{name: [value] * len(places) for name, value in constant.items() if value != ""},
     }
-    return pd.DataFrame({name: columns[name] for name in schema.ROWS}).astype(schema.ROWS)
+    blank = [""] * len(places)
+    return pd.DataFrame({name: columns.get(name, blank) for name in schema.ROWS}).astype(schema.ROWS)
 
 
 def arrays_of(steps: Sequence[Step]) -> tuple[RowArrays, RowArrays, RowArrays]:

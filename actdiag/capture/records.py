@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from actdiag import schema
@@ -39,6 +40,7 @@ class Place(NamedTuple):
     tensor: str
     backward: int
     unit_axis: int
+    dtype: str = ""
 
 
 class Record(NamedTuple):
@@ -178,7 +180,17 @@ def _place(site: Site, tensor: str, backward: int, state: TensorState) -> Place:
     The unit axis is that of the tensor itself, also where it was measured with a batch axis of 1 before it.
     """
     axis = state.unit_axis - site.single
-    return Place(site.layer, site.module, site.module_type, site.call, site.path, tensor, backward, axis)
+    where = site.layer, site.module, site.module_type, site.call, site.path
+    return Place(*where, tensor, backward, axis, spell(site.dtype))
+
+
+def spell(dtype: torch.dtype | None) -> str:
+    """Return a number format's name.
+
+    >>> spell(torch.float16)
+    'float16'
+    """
+    return "" if dtype is None else str(dtype).removeprefix("torch.")
 
 
 def _shifted(log: Counts, scale: float) -> Counts:

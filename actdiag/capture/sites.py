@@ -54,6 +54,7 @@ class Site:
         last: state of the latest tensor alone, by which a recomputed one is known again.
         differentiable: whether the latest tensor takes part in a graph.
         graph: whether it did in forward, where checkpointing may compute it again; None before the first.
+        dtype: of the tensor, and of its gradient.
     """
 
     module: str
@@ -77,6 +78,7 @@ class Site:
     last: TensorState | None = None
     differentiable: bool = False
     graph: bool | None = None
+    dtype: torch.dtype | None = None
 
     def descend(self, source: Site) -> None:
         """Take over the axes of the site that the tensor comes from."""
@@ -117,6 +119,7 @@ class Site:
 
     def see(self, tensor: torch.Tensor, saturated: Count | None = None) -> None:
         """Fold the tensor's value into the state."""
+        self.dtype = tensor.dtype
         self.last = self.state_of(tensor, saturated)
         self.forward = self.last if self.forward is None else merge(self.forward, self.last)
 

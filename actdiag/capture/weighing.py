@@ -15,7 +15,7 @@ from actdiag.capture.book import Book
 from actdiag.capture.guard import from_signal
 from actdiag.capture.outputs import is_freed, is_plain, local
 from actdiag.capture.parameters import Holder, gradient_of, observe_weight, weights_of
-from actdiag.capture.records import NUMBERS, Place, Record, Rows, set_beside
+from actdiag.capture.records import NUMBERS, Place, Record, Rows, set_beside, spell
 from actdiag.statistics import sizes
 
 FREED = "was freed before step(), as sharding does: not measured"
@@ -165,7 +165,9 @@ class WeightWatch:
     ) -> Used:
         """Return what is known of a weight of a module or function."""
         where = self._layer(name), label, self._book.facts[name].type, 0, ""
-        weight, gradient = Place(*where, "weight", 0, 0), Place(*where, "weight_grad", 1, 0)
+        parameter = holder.get(key)
+        dtype = spell(None if parameter is None else parameter.dtype)
+        weight, gradient = Place(*where, "weight", 0, 0, dtype), Place(*where, "weight_grad", 1, 0, dtype)
         return Used(weight, gradient, holder, key, module, type(module))
 
     def _layer(self, name: str) -> int:

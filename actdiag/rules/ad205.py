@@ -1,0 +1,118 @@
+"""AD205: activations share a large mean."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+RELU = 1.0 / (math.pi - 1.0)
+"""E[phi]^2 / Var[phi] of a ReLU at z ~ N(0, q), any q: (1 / 2 pi) / (1 / 2 - 1 / 2 pi)."""
+
+
+@register
+@dataclass(frozen=True)
+class MeanShift(Rule):
+    """Find layers whose outputs have a common mean that outweighs all that differs between them.
+
+    What it measures:
+        mean^2 / variance of what a hidden layer passes on (past a norm, before dropout), over all units and
+        samples. Of n units that are else independent, the matrix of second moments, which is the Hessian of
+        the next layer's weights but for a factor per unit, has one eigenvalue n mean^2 along the common mean
+        beside those of the size of the variance. A ReLU has 1 / (pi - 1) = 0.47 at any depth, a tanh 0, a
+        sigmoid about 6 at z ~ N(0, 1) and the more the smaller z is. What a BatchNorm takes off again, right
+        behind the next product, is left out.
+
+    Why it matters:
+        Where all inputs of a unit have one sign, so have the gradients of all its incoming weights for a
+        sample: they can only rise or fall together, and zigzag to where some must rise and others fall. The
+        mean's eigenvalue bounds the learning rate, so that all else takes as many times longer. What a ReLU
+        has is normal and not reported.
+
+    What to do:
+        Take an activation with a mean near zero (tanh for sigmoid, elu or gelu for softplus), start biases at
+        zero, or normalise behind the activation.
+
+    References:
+        LeCun, Kanter & Solla 1991 (the mean's eigenvalue); LeCun et al. 1998, sections 4.3 and 4.4; Clevert
+        et al. 2016, section 2.
+    """
+
+    code: ClassVar[str] = "AD205"
+    name: ClassVar[str] = "mean-shift"
+    title: ClassVar[str] = "activations share a mean that outweighs what differs"
+    bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act sigmoid --init xavier"
+    good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
+
+    share: float = threshold(
+        10.0 * RELU,
+        "ten times a ReLU's 1 / (pi - 1), which trains: the largest learning rate falls by as much, one decade",
+    )
+    noted: float = threshold(
+        math.sqrt(10.0) * RELU, "half a decade above a ReLU's 1 / (pi - 1): worth knowing only"
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare the power of each hidden layer's mean with its variance."""
+        rows = finite(run.signal())
+        rows = rows[(rows["rms"] > 0) & rows["mean"].notna() & ~_centred_behind(run, rows)]
+        if rows.empty:
+            raise NotJudged("a BatchNorm follows each product, or there is no signal")
+        power = rows["mean"] ** 2
+        shares = power / (rows["rms"] ** 2 - power).clip(lower=1e-15 * power)
+        worst = int(shares.argmax())
+        if shares.iloc[worst] <= self.noted:
+            return
+        severe = bool(shares.iloc[worst] > self.share) and not _sums(run)
+        limit = "share" if severe else "noted"
+        row = rows.iloc[worst]
+        yield self.finding(
+            run,
+            Severity.WARNING if severe else Severity.INFO,
+            rows[shares > getattr(self, limit)],
+            f"The outputs of layer {row['layer']} share a mean of {row['mean']:.2g}, {_percent(row)} of their "
+            f"rms: the gradients of a unit's incoming weights nearly all share a sign.",
+            _remedy(run, rows[shares > getattr(self, limit)]),
+            measured=float(shares.iloc[worst]),
+            expected=f"<= {RELU:.2g}, a ReLU's",
+            **self.against(limit),
+        )
+
+
+def _percent(row: pd.Series) -> str:
+    return f"{min(abs(row['mean']) / row['rms'], 1.0):.0%}"
+
+
+def _centred_behind(run: Run, rows: pd.DataFrame) -> pd.Series:
+    """Return which layers' mean the next one takes off: a BatchNorm follows its product.
+
+    It subtracts the mean over the batch, so that what is the same in every sample gets no gradient.
+    """
+    before = run.at("preactivation")
+    normalised = set(before.loc[before["module_type"].str.startswith("BatchNorm"), "layer"])
+    modules = run.recording.modules
+    products = modules[modules["kind"] == "product"]
+    layers = dict(zip(products["name"], products["layer"], strict=True))
+    behind: dict[int, list[int]] = {}
+    for follows, layer in zip(products["follows"], products["layer"], strict=True):
+        behind.setdefault(layers.get(follows, 0), []).append(layer)
+    return rows["layer"].map(lambda layer: layer in behind and set(behind[layer]) <= normalised)
+
+
+def _sums(run: Run) -> bool:
+    """Return whether signals are added up, whose means add up where what differs averages out."""
+    modules = run.recording.modules
+    return bool(modules["joined"].any()) or (run.spec is not None and bool(run.spec["residual"]))
+
+
+def _remedy(run: Run, rows: pd.DataFrame) -> str:
+    if run.spec is not None and run.spec["bias"]:
+        return f"Use --bias 0: {run.spec['bias']:g} shifts the outputs."
+    return even_out(run, rows)
