@@ -101,8 +101,8 @@ class Uneven(Functional):
     def __init__(self) -> None:
         super().__init__(depth=5)
         with torch.no_grad():
-            self.hidden[2].weight /= 5.0  # type: ignore[operator]
-            self.hidden[3].weight *= 5.0  # type: ignore[operator]
+            for layer, factor in zip(self.hidden[2:4], (0.2, 5.0), strict=True):
+                layer.get_parameter("weight").mul_(factor)
 
 
 class Twice(Functional):

@@ -30,6 +30,8 @@ class Layer:
     std_across: float = 1.0
     mean: float = 0.0
     constant_units: float = 0.0
+    largest: float = NAN
+    subnormal_fraction: float = 0.0
     correlation: float = 0.0
     dead_units: float = NAN
     saturated_fraction: float = NAN
@@ -75,7 +77,7 @@ def made_up(
         rows += _theory(run, number, layer)
     facts = asdict(replace(RunSpec(depth=len(layers), act=act), **(spec or {})))
     return Recording(
-        frame([row for row, _ in rows], schema.ROWS),
+        frame([row for row, _ in rows], schema.ROWS).assign(dtype=facts["dtype"]),
         frame(list(_modules(run, layers, act, trainable)), schema.MODULES),
         units={index: units for index, (_, units) in enumerate(rows)},
         meta={
@@ -171,6 +173,8 @@ def _row(run: str, number: int, module: str, tensor: str, layer: Layer, rms: flo
             dead_units=layer.dead_units,
             saturated_fraction=layer.saturated_fraction,
         )
+    row.update(max=layer.largest, zero_fraction=0.0)
+    row.update(subnormal_fraction=layer.subnormal_fraction if tensor.endswith("_grad") else 0.0)
     slope = 0.0 if tensor in layer.equal_units else 0.5
     values = rms * (1.0 + slope * np.linspace(-1.0, 1.0, layer.units))
     return row, np.tile(values, (6, 1))

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from actdiag.coverage import some
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
@@ -34,8 +35,9 @@ class ZeroGradient(Rule):
         are all zero, a layer whose units are all dead or saturated, or a gradient below the smallest
         number of its format. One case is harmless: a head (or the end of a residual branch) that starts at
         zero while what lies before it does not. It moves in the first step, and then lets gradient through;
-        that is reported as info. In a few layers of step units the head alone may learn something from what
-        random weights make of the input: that is a warning, and the layers are not trained all the same.
+        that is reported as info. A norm whose scale starts at zero is the same. In a few layers of step
+        units the head alone may learn something from what random weights make of the input: that is a
+        warning, and the layers are not trained all the same.
 
     What to do:
         Remove the cause the finding names.
@@ -149,15 +151,39 @@ def _blocks_the_way(rows: pd.DataFrame) -> bool:
 
 
 def _opening_gate(run: Run, zero: pd.DataFrame) -> str:
-    """Name the zero weights that alone stop the gradient and that move in the first step; "" if none."""
-    weights, moves = (
+    """Name the zero weights, and norms of scale zero, that alone stop the gradient and move; "" if none.
+
+    Where several are closed, as a head and the ends of residual branches are, the one that the gradient meets
+    first moves in the first step, and the others after it, as long as a signal comes in.
+    """
+    weights, moves, signals = (
         run.at(kind).drop_duplicates("module").set_index("module")["rms"]
-        for kind in ("weight", "weight_grad")
+        for kind in ("weight", "weight_grad", "preactivation")
     )
     closed = set(weights[weights == 0].index)
-    if not closed or closed & set(zero["module"]) or not all(moves.get(name, 0.0) > 0 for name in closed):
+    norms, moving = _closed_norms(run)
+    if closed & set(zero["module"]) or not (moving or any(moves.get(name, 0.0) > 0 for name in closed)):
         return ""
-    return f"the weights of {', '.join(sorted(closed))} start at zero and open in the first step"
+    follows = dict(zip(run.recording.modules["name"], run.recording.modules["follows"], strict=True))
+    still = [name for name in closed if not moves.get(name, 0.0) > 0]
+    if any(follows[name] and not signals.get(follows[name], 0.0) > 0 for name in still):
+        return ""
+    return f"the weights of {some(sorted(closed | norms))} start at zero and open in the first step" + (
+        "s" if still else ""
+    )
+
+
+def _closed_norms(run: Run) -> tuple[set[str], bool]:
+    """Return the norms that give zero for a signal, and whether a gradient reaches one of them."""
+    modules = run.recording.modules
+    norms = modules.loc[modules["kind"] == "norm", "name"]
+    given = pd.concat([run.at("output"), run.at("preactivation")])
+    zero = given[given["module"].isin(norms) & (given["rms"] == 0)]
+    signals = run.at("preactivation")
+    fed = signals.loc[(signals["rms"] > 0) & ~signals["module"].isin(norms), "layer"]
+    closed = set(zero.loc[zero["layer"].isin(fed), "module"])
+    reached = pd.concat([run.at("output_grad"), run.at("preactivation_grad")])
+    return closed, bool((reached.loc[reached["module"].isin(closed), "rms"] > 0).any())
 
 
 def _cause(run: Run, zero: pd.DataFrame, otherwise: str = UNDERFLOW) -> tuple[str, str]:

@@ -57,9 +57,9 @@ class UnevenGradient(Rule):
     )
     ratio: float = threshold(
         1e3,
-        "three decades, all learning rates of the protocol (1e-3 to 1). Two ReLU layers off by a and 1/a make "
-        "a^3; the gradient's square, which bounds the learning rate, is a^2 of one layer's: a decade more "
-        "than ten layers' at a = 10",
+        "three decades, all learning rates of the protocol (1e-3 to 1). Two ReLU layers off by a and 1/a "
+        "make a^3, and the gradient's square, which bounds the learning rate, a^2 of a layer's: at a = 10 "
+        "a decade more than ten layers'",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:
@@ -108,4 +108,5 @@ def _with_speed(run: Run) -> pd.DataFrame:
 def _largest_beside(kinks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the larger size of each kink's two neighbours."""
     padded = np.pad(np.abs(kinks), 1)
-    return np.maximum(padded[:-2], padded[2:])
+    larger: NDArray[np.float64] = np.maximum(padded[:-2], padded[2:])
+    return larger

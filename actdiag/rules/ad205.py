@@ -53,7 +53,7 @@ class MeanShift(Rule):
 
     share: float = threshold(
         10.0 * RELU,
-        "ten times a ReLU's 1 / (pi - 1), which trains: the largest learning rate falls by as much, one decade",
+        "ten times a ReLU's 1 / (pi - 1), which trains: one decade off the largest learning rate",
     )
     noted: float = threshold(
         math.sqrt(10.0) * RELU, "half a decade above a ReLU's 1 / (pi - 1): worth knowing only"
@@ -77,8 +77,8 @@ class MeanShift(Rule):
             run,
             Severity.WARNING if severe else Severity.INFO,
             rows[shares > getattr(self, limit)],
-            f"The outputs of layer {row['layer']} share a mean of {row['mean']:.2g}, {_percent(row)} of their "
-            f"rms: the gradients of a unit's incoming weights nearly all share a sign.",
+            f"The outputs of layer {row['layer']} share a mean of {row['mean']:.2g}, {_percent(row)} of "
+            f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
             _remedy(run, rows[shares > getattr(self, limit)]),
             measured=float(shares.iloc[worst]),
             expected=f"<= {RELU:.2g}, a ReLU's",
@@ -108,8 +108,9 @@ def _centred_behind(run: Run, rows: pd.DataFrame) -> pd.Series:
 
 def _sums(run: Run) -> bool:
     """Return whether signals are added up, whose means add up where what differs averages out."""
-    modules = run.recording.modules
-    return bool(modules["joined"].any()) or (run.spec is not None and bool(run.spec["residual"]))
+    if run.spec is not None:
+        return bool(run.spec["residual"])
+    return bool(run.recording.modules["joined"].any())
 
 
 def _remedy(run: Run, rows: pd.DataFrame) -> str:

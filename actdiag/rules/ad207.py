@@ -62,8 +62,8 @@ class ConstantUnit(Rule):
             run,
             Severity.WARNING if many else Severity.INFO,
             rows[shares > self.share] if many else found,
-            f"{share * worst['units']:.0f} of the {worst['units']} units of layer {worst['layer']} give the same "
-            f"value for all {worst['samples']} samples.",
+            f"{share * worst['units']:.0f} of the {worst['units']} units of layer {worst['layer']} give the "
+            f"same value for all {worst['samples']} samples.",
             _remedy(run, found),
             measured=share,
             expected=0.0,

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from actdiag.recording import UNIT_FIELDS
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.types import Finding, Severity
 
@@ -46,10 +45,8 @@ class UnscaledInput(Rule):
     code: ClassVar[str] = "AD501"
     name: ClassVar[str] = "unscaled-input"
     title: ClassVar[str] = "the input is far from mean 0 and standard deviation 1"
-    bad: ClassVar[str] = (
-        "actdiag scan --depth 2 --width 64 --act relu --init he --data digits --no-standardise"
-    )
-    good: ClassVar[str] = "actdiag scan --depth 2 --width 64 --act relu --init he --data digits"
+    bad: ClassVar[str] = "actdiag scan --depth 2 --act relu --init he --data digits --no-standardise"
+    good: ClassVar[str] = "actdiag scan --depth 2 --act relu --init he --data digits"
     once: ClassVar[bool] = True
 
     largest: float = threshold(
@@ -81,8 +78,8 @@ class UnscaledInput(Rule):
             yield self._found(
                 run,
                 row,
-                f"Feature {int(ratios.argmax())} of the input varies {times(float(ratios.max()) ** 0.5)} as much "
-                f"as the typical one: it alone decides which learning rate the first layer bears.",
+                f"Feature {int(ratios.argmax())} of the input varies {times(float(ratios.max()) ** 0.5)} as "
+                f"much as the typical one: it alone decides which learning rate the first layer bears.",
                 float(ratios.max()),
                 "features",
             )
@@ -107,22 +104,18 @@ class UnscaledInput(Rule):
         small = 0.0 < present < self.smallest
         if _rescaled(run, row) or not (small or square > self.largest):
             return
-        effect = (
-            "small: the first layer hardly learns" if small else "large: so are the first layer's gradients"
-        )
+        effect = "small: the first layer hardly learns" if small else "large for one learning rate"
         yield self._found(
             run,
             row,
-            f"The input's rms is {row['rms']:.3g} (from {row['min']:.3g} to {row['max']:.3g}), and initialisers "
-            f"take 1. It is too {effect}.",
+            f"The input's rms is {row['rms']:.3g} (from {row['min']:.3g} to {row['max']:.3g}), and "
+            f"initialisers take 1. It is too {effect}.",
             present if small else square,
             "smallest" if small else "largest",
         )
 
     def _found(self, run: Run, row: pd.Series, message: str, measured: float, limit: str) -> Finding:
-        remedy = (
-            "Subtract each feature's mean and divide by its standard deviation, both over the training set."
-        )
+        remedy = "Subtract each feature's mean over the training set and divide by its standard deviation."
         if run.spec is not None and not run.spec["standardise"]:
             remedy = "Leave --no-standardise out."
         evidence = {"measured": measured, "expected": 1.0, **self.against(limit)}
@@ -154,7 +147,7 @@ def _variance_ratios(units: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rescaled(run: Run, row: pd.Series) -> bool:
-    """Return whether the model makes up for the input's size: by itself, or by a norm behind its first layer."""
+    """Return whether the model makes up for the size: by itself, or by a norm behind its first layer."""
     first = run.at("preactivation")
     first = first[first["layer"] == first["layer"].min()]
     if len(first) > 1:

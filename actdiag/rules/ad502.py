@@ -129,7 +129,8 @@ def _effect(loss: str, last: str, classes: int) -> str:
         return ", which takes it again: it changes nothing"
     if loss == "cross_entropy" and last in REACH and classes > 1:
         least = math.log1p((classes - 1) * math.exp(-REACH[last]))
-        return f", which takes logits: the loss cannot fall below {least:.2f} (by chance: {math.log(classes):.2f})"
+        chance = math.log(classes)
+        return f", which takes logits: the loss cannot fall below {least:.2f} (by chance: {chance:.2f})"
     if last == "relu":
         return ": an output below zero is cut off and gets no gradient"
     return ", which takes the output as it is" if loss == "hinge" else ", which takes something else"

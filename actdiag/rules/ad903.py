@@ -1,0 +1,102 @@
+"""AD903: numbers come near the largest of their format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+
+from actdiag.numerals import numeral
+from actdiag.rules.base import Rule, Run, finite, register, threshold
+from actdiag.rules.formats import FORMATS, formats_of
+from actdiag.rules.remedies import even_out
+from actdiag.types import Finding, Severity
+
+HALF, WIDER = FORMATS["float16"], ("bfloat16", "float32", "float64")
+TENSORS = ("input", "preactivation", "activation", "output", "weight")
+
+
+@register
+@dataclass(frozen=True)
+class Overflow(Rule):
+    """Find numbers that come near the largest of their format, or would be beyond float16's.
+
+    What it measures:
+        The largest magnitude in each tensor and gradient, over the largest finite number of the tensor's own
+        format: 65,504 in float16, 3.4e38 in float32 and bfloat16. For the wider formats also whether it is
+        above 65,504.
+
+    Why it matters:
+        The next larger batch, learning rate or sum overflows to Inf, and Inf to NaN (AD901). What would
+        happen in float16 is worth knowing only (info).
+
+    What to do:
+        Remove what makes the signal or the gradient grow (AD202, AD102). Lower the loss scale where it is set
+        by hand. Take bfloat16 for float16.
+
+    References:
+        IEEE 754; Micikevicius et al. 2018, section 3.2 (the scaled gradient has to stay below 65,504).
+    """
+
+    code: ClassVar[str] = "AD903"
+    name: ClassVar[str] = "number-overflow"
+    title: ClassVar[str] = "numbers come near the largest of their format"
+    bad: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init normal:1"
+    good: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init he"
+    calibrated: ClassVar[bool] = False
+
+    share: float = threshold(
+        0.1, "of the largest number: one decade, the step between neighbouring learning rates of the protocol"
+    )
+
+    def judge(self, run: Run) -> Iterator[Finding]:
+        """Compare each tensor's extremes with its format's largest number, and with float16's."""
+        finite(run.hidden_at("activation"))
+        rows = pd.concat([run.at(kind + end) for kind in TENSORS for end in ("", "_grad")])
+        rows = rows.sort_values("layer", kind="stable")
+        sizes = rows[["max", "min"]].abs().max(axis=1)
+        names = formats_of(run, rows)
+        shares = sizes / names.map({name: known.largest for name, known in FORMATS.items()}).astype("float64")
+        if (shares > self.share).any():
+            yield self._near(run, rows, sizes, shares, str(names.iloc[int(shares.argmax())]))
+            return
+        shares = (sizes / HALF.largest).where(names.isin(WIDER), 0.0)
+        if (shares > 1.0).any():
+            yield self._beyond_half(run, rows, sizes, shares)
+
+    def _near(self, run: Run, rows: pd.DataFrame, sizes: pd.Series, shares: pd.Series, kind: str) -> Finding:
+        worst = int(shares.argmax())
+        found = rows[shares > self.share]
+        remedy = "Lower the loss scale if gradients alone are large; else remove what makes the signal grow."
+        return self.finding(
+            run,
+            Severity.WARNING,
+            found,
+            f"{_reached(rows, sizes, worst)}, and {kind} ends at {FORMATS[kind].largest:.2g}.",
+            remedy if run.spec is None else even_out(run, found),
+            measured=float(shares.iloc[worst]),
+            expected=f"< {self.share:g}",
+            **self.against("share"),
+        )
+
+    def _beyond_half(self, run: Run, rows: pd.DataFrame, sizes: pd.Series, shares: pd.Series) -> Finding:
+        worst = int(shares.argmax())
+        return self.finding(
+            run,
+            Severity.INFO,
+            rows[shares > 1.0],
+            f"{_reached(rows, sizes, worst)}, which float16 cannot hold: it ends at 65,504.",
+            "Before training in float16, remove what makes the signal grow; bfloat16 reaches 3e38.",
+            measured=float(shares.iloc[worst]),
+            expected="<= 1",
+            threshold=1.0,
+            threshold_source="exact: float16 holds no finite number above 65,504",
+        )
+
+
+def _reached(rows: pd.DataFrame, sizes: pd.Series, worst: int) -> str:
+    row = rows.iloc[worst]
+    place = "the input" if row["tensor"] == "input" else f"the {row['tensor']} of layer {row['layer']}"
+    return f"Numbers in {place} reach {numeral(float(sizes.iloc[worst]), 2)}"

@@ -1,0 +1,60 @@
+"""Number formats: how small and how large their numbers are, and how much of a tensor lies beyond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from actdiag.bins import EDGES, Counts
+from actdiag.rules.base import Run
+
+_HALF, _FINITE = 2048, len(EDGES) - 1
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format (IEEE 754, and bfloat16).
+
+    Attributes:
+        smallest_normal: below it numbers lose digits.
+        smallest: above zero; half of it and less is rounded to zero.
+        largest: finite.
+    """
+
+    smallest_normal: float
+    smallest: float
+    largest: float
+
+
+FORMATS = {
+    "float16": Format(2.0**-14, 2.0**-24, 65504.0),
+    "bfloat16": Format(2.0**-126, 2.0**-133, (2.0 - 2.0**-7) * 2.0**127),
+    "float32": Format(2.0**-126, 2.0**-149, (2.0 - 2.0**-23) * 2.0**127),
+    "float64": Format(2.0**-1022, 2.0**-1074, (2.0 - 2.0**-52) * 2.0**1023),
+}
+
+
+def formats_of(run: Run, rows: pd.DataFrame) -> pd.Series:
+    """Return the name of each row's number format, "" where it is not known."""
+    return run.rows["dtype"].reindex(rows.index).fillna("")
+
+
+def share_below(counts: Counts, magnitude: float, zeros: float) -> float:
+    """Return the share of a tensor's finite elements but zeros that are smaller than `magnitude`.
+
+    Args:
+        counts: (4096,) log-linear histogram.
+        magnitude: a power of two from 2^-126 on: a bin's edge.
+        zeros: how many elements are zero.
+
+    >>> counts = np.zeros(4096, dtype=np.int64)
+    >>> counts[[0, 8 * 100, 8 * 200]] = 5, 1, 3  # 5 zeros, one of 2^-27, three of 2^73
+    >>> share_below(counts, 2.0**-25, 5)
+    0.25
+    """
+    sizes = counts[:_FINITE] + counts[_HALF : _HALF + _FINITE]
+    below = sizes[: int(np.searchsorted(EDGES, magnitude))].sum() - zeros
+    others = sizes.sum() - zeros
+    return float(below / others) if others > 0 else 0.0
