@@ -52,7 +52,7 @@ def test_what_cannot_be_judged_says_why() -> None:
 def test_selected_rules_alone() -> None:
     diagnosis = diagnose(made_up(VANISHING), Settings.parse(["AD2"], ["AD204"]))
     codes = {x.code for x in (*diagnosis.findings, *diagnosis.passed, *diagnosis.skipped)}
-    assert codes == {"AD201", "AD202", "AD203", "AD206"}
+    assert codes == {code for code in RULES if code.startswith("AD2")} - {"AD204"}
 
 
 def test_thresholds_reach_the_rule() -> None:

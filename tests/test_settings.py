@@ -29,8 +29,8 @@ def test_the_default_is_every_rule_in_order() -> None:
         (["ad101"], ("AD101",)),
         (["vanishing-gradient"], ("AD101",)),
         (["Vanishing-Gradient"], ("AD101",)),
-        (["AD1"], ("AD101", "AD102", "AD103")),
-        (["AD901, AD10", "AD101"], ("AD101", "AD102", "AD103", "AD901")),
+        (["AD30"], ("AD301", "AD305")),
+        (["AD901, AD30", "AD101"], ("AD101", "AD301", "AD305", "AD901")),
         ([" , "], ()),
     ],
 )
@@ -85,7 +85,7 @@ def test_no_file_and_no_section_are_the_defaults(tmp_path: Path) -> None:
 def test_reads_setup_cfg(tmp_path: Path) -> None:
     text = """
 [actdiag]
-select = AD1, AD2
+select = AD10, AD20
 ignore = AD204
     exploding-gradient
 set =
@@ -93,10 +93,12 @@ set =
     AD201.floor = 0.3, AD202.ceiling = 50
 """
     settings = Settings.from_config(config(tmp_path, text))
-    assert settings.select == ("AD101", "AD102", "AD103", "AD201", "AD202", "AD203", "AD204", "AD206")
+    chosen = tuple(code for code in sorted(RULES) if code.startswith(("AD10", "AD20")))
+    assert settings.select == chosen
     assert settings.ignore == ("AD102", "AD204")
     assert settings.thresholds == {"AD101.floor": 0.2, "AD201.floor": 0.3, "AD202.ceiling": 50.0}
-    assert [rule.code for rule in settings.rules()] == ["AD101", "AD103", "AD201", "AD202", "AD203", "AD206"]
+    left = [code for code in chosen if code not in ("AD102", "AD204")]
+    assert [rule.code for rule in settings.rules()] == left
 
 
 @pytest.mark.parametrize(
