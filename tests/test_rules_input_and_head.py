@@ -35,7 +35,7 @@ def given(inputs: Any, model: nn.Module | None = None) -> list[Finding]:
     return of("AD501", check(model, x, torch.arange(len(x)) % 10))
 
 
-ONE_HOT = np.eye(200)[RANDOM.integers(0, 200, 128)]
+ONE_HOT = np.eye(4000)[RANDOM.integers(0, 4000, 128)]
 RARE = (RANDOM.random((128, 50)) < np.geomspace(0.9, 0.01, 50)).astype(float)
 IMAGE = np.clip(RANDOM.normal(0.13, 0.3, (128, 64)), 0, 1)
 
@@ -84,6 +84,13 @@ def test_input_that_the_model_rescales_is_healthy(model: nn.Module) -> None:
     assert not given(255.0 * RANDOM.random((128, 16)), model)
 
 
+def test_input_whose_features_a_norm_evens_out_is_healthy() -> None:
+    table = NORMAL * np.geomspace(1, 1e6, 16)
+    assert given(table)
+    norm = nn.Sequential(nn.BatchNorm1d(16), nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 10))
+    assert not given(table, norm)
+
+
 def test_input_of_raw_pixels() -> None:
     (finding,) = given(255.0 * IMAGE)
     assert finding.severity is Severity.WARNING
@@ -107,8 +114,10 @@ def test_input_with_one_large_feature() -> None:
     assert finding.evidence["measured"] == pytest.approx(
         min(variances[5] / np.median(variances), sizes[5] / np.median(sizes)), rel=1e-4
     )
-    table[:, 5] *= 15.0 / 40.0
-    assert not [f for f in given(table) if "Feature" in f.message]
+    ratio = finding.evidence["measured"]
+    for goal in (390.0, 410.0):  # the threshold is the protocol's 400 steps
+        scaled = table * np.where(np.arange(16) == 5, math.sqrt(goal / ratio), 1.0)
+        assert bool([f for f in given(scaled) if "Feature" in f.message]) == (goal > 400)
 
 
 def test_input_with_an_offset() -> None:

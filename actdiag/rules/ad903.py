@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 
 from actdiag.numerals import numeral
@@ -54,9 +55,12 @@ class Overflow(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each tensor's extremes with its format's largest number, and with float16's."""
         finite(run.hidden_at("activation"))
-        rows = pd.concat([run.at(kind + end) for kind in TENSORS for end in ("", "_grad")])
-        rows = rows.sort_values("layer", kind="stable")
-        sizes = rows[["max", "min"]].abs().max(axis=1)
+        tables = [run.at(kind + end) for kind in TENSORS for end in ("", "_grad")]
+        largest = max(float(_sizes(rows).max()) for rows in tables if len(rows))
+        if not largest > min(self.share, 1.0) * HALF.largest:  # in no format: the common case is to be cheap
+            return
+        rows = pd.concat(tables).sort_values("layer", kind="stable")
+        sizes = _sizes(rows)
         names = formats_of(run, rows)
         shares = sizes / names.map({name: known.largest for name, known in FORMATS.items()}).astype("float64")
         if (shares > self.share).any():
@@ -94,6 +98,12 @@ class Overflow(Rule):
             threshold=1.0,
             threshold_source="exact: float16 holds no finite number above 65,504",
         )
+
+
+def _sizes(rows: pd.DataFrame) -> pd.Series:
+    """Return the largest magnitude in each row's tensor; 0 where none is known."""
+    extremes = np.abs(rows[["max", "min"]].to_numpy())
+    return pd.Series(np.nan_to_num(extremes).max(axis=1), rows.index)
 
 
 def _reached(rows: pd.DataFrame, sizes: pd.Series, worst: int) -> str:
