@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from actdiag.checking import check as check
     from actdiag.diagnosis import diagnose as diagnose
     from actdiag.recording import Recording as Recording
+    from actdiag.remedying.advising import suggest as suggest
     from actdiag.reporters import report as report
     from actdiag.scanning import scan as scan
     from actdiag.types import Diagnosis as Diagnosis
@@ -31,6 +32,7 @@ _HOMES = {
     "Recording": "actdiag.recording",
     "report": "actdiag.reporters",
     "scan": "actdiag.scanning",
+    "suggest": "actdiag.remedying.advising",
     "Diagnosis": "actdiag.types",
     "Finding": "actdiag.types",
     "RunSpec": "actdiag.types",

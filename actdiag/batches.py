@@ -78,33 +78,31 @@ def split(batch: Any) -> ModelBatch:
 
 def moved(value: Any, device: torch.device) -> Any:
     """Return a nested value with every tensor on a device; what is not looked into stays as it is."""
-    return _changed(value, lambda part: part.to(device) if callable(getattr(part, "to", None)) else part)
+    return changed(value, lambda part: part.to(device) if callable(getattr(part, "to", None)) else part)
 
 
 def _leaves(value: Any) -> Any:
     """Return a nested value with a leaf in the place of every tensor that is the result of a graph."""
-    return _changed(value, lambda part: part.detach().requires_grad_() if _is_result(part) else part)
+    return changed(value, lambda part: part.detach().requires_grad_() if _is_result(part) else part)
 
 
 def _is_result(part: Any) -> bool:
     return isinstance(part, torch.Tensor) and part.requires_grad and not part.is_leaf
 
 
-def _changed(value: Any, change: Callable[[Any], Any]) -> Any:
+def changed(value: Any, change: Callable[[Any], Any]) -> Any:
     """Return a nested value with everything in it changed; what is not looked into stays as it is."""
-    changed = change(value)
-    if changed is not value or isinstance(value, torch.Tensor):
-        return changed
+    new = change(value)
+    if new is not value or isinstance(value, torch.Tensor):
+        return new
     if isinstance(value, Mapping):
-        return {name: _changed(part, change) for name, part in value.items()}
+        return {name: changed(part, change) for name, part in value.items()}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_changed(part, change) for part in value))
+        return type(value)(*(changed(part, change) for part in value))
     if isinstance(value, tuple | list):
-        return type(value)(_changed(part, change) for part in value)
+        return type(value)(changed(part, change) for part in value)
     if is_dataclass(value) and not isinstance(value, type):
-        parts = {
-            part.name: _changed(getattr(value, part.name), change) for part in fields(value) if part.init
-        }
+        parts = {part.name: changed(getattr(value, part.name), change) for part in fields(value) if part.init}
         return replace(value, **parts)
     return value
 

@@ -5,9 +5,15 @@ Each function takes no argument, so that its name can be given: `actdiag.example
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional
+
+from actdiag.data import load_batch
+from actdiag.types import RunSpec
 
 FEATURES, WIDTH, CLASSES = 16, 64, 10
 SEED = 0
@@ -111,6 +117,40 @@ class Twice(Functional):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return (batch, 10) from (batch, 16)."""
         return super().forward(x).softmax(-1)
+
+
+def digits() -> tuple[torch.Tensor, torch.Tensor]:
+    """Return scikit-learn's digits, standardised: inputs (1797, 64) and targets (1797,) of 10 classes."""
+    batch = load_batch(RunSpec(data="digits", batch=1797))
+    return batch.inputs, batch.targets
+
+
+def _chain(depth: int, act: type[nn.Module], draw: Callable[[torch.Tensor], object]) -> nn.Sequential:
+    """Return a chain of layers of width 64 for the digits, its weights drawn by torch's generator."""
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers += [nn.Linear(WIDTH, WIDTH), act()]
+    model = nn.Sequential(*layers, nn.Linear(WIDTH, CLASSES))
+    for layer in model:
+        if isinstance(layer, nn.Linear):
+            draw(layer.weight)
+            nn.init.zeros_(layer.bias)
+    return model
+
+
+def deep_sigmoid() -> nn.Module:
+    """Return 10 sigmoid layers after Xavier, for `digits`; every call draws other weights."""
+    return _chain(10, nn.Sigmoid, nn.init.xavier_uniform_)
+
+
+def deep_relu() -> nn.Module:
+    """Return 20 ReLU layers of N(0, 0.01^2), for `digits`; every call draws other weights."""
+    return _chain(20, nn.ReLU, partial(nn.init.normal_, std=0.01))
+
+
+def deep_gelu() -> nn.Module:
+    """Return 30 GELU layers after Xavier, for `digits`; every call draws other weights."""
+    return _chain(30, nn.GELU, nn.init.xavier_uniform_)
 
 
 def healthy() -> nn.Module:

@@ -27,7 +27,7 @@ TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples"
 )
 FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots reporters"
-TOP = "attaching checking compare predictions recipes integrations scanning"
+TOP = "attaching checking compare predictions recipes integrations remedying scanning"
 
 PARTS = {
     name: words.split()
