@@ -66,5 +66,6 @@ def replace_file(path: Path, content: bytes) -> None:
         fresh.write_bytes(content)
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
         raise ActdiagError(f"cannot write {path}: {error.strerror or error}. Name another --out.") from error
+    finally:
+        fresh.unlink(missing_ok=True)

@@ -42,8 +42,8 @@ def distributions(run: Run) -> Figure:
     rows = [math.ceil(len(panels) / columns) for _, panels, _ in blocks]
     width = max(columns * _PANEL[0] + 0.3, 6.0)
     height = 0.45 + sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
-    with _style():
-        figure = _figure(width, height, profiles.title(run))
+    with styled():
+        figure = blank_figure(width, height, profiles.title(run))
         sheet = _sheet(figure)
         top = height - 0.45
         for (heading, panels, colour), count in zip(blocks, rows, strict=True):
@@ -60,8 +60,8 @@ def profile(run: Run) -> Figure:
         ("activation", profiles.forward_profile(run), (BLUE, GREEN)),
         ("norm of a sample's gradient", profiles.backward_profile(run), (VERMILION,)),
     ]
-    with _style():
-        figure = _figure(10.0, 4.0, profiles.title(run))
+    with styled():
+        figure = blank_figure(10.0, 4.0, profiles.title(run))
         for place, (heading, part, colours) in enumerate(parts):
             axes = figure.add_axes((0.065 + 0.5 * place, 0.13, 0.425, 0.69))
             axes.set_title(heading, loc="left", color=MUTED, size=9)
@@ -70,7 +70,7 @@ def profile(run: Run) -> Figure:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def styled() -> Iterator[None]:
     """Set seaborn's style for what is made within; words are never read as TeX, the font is matplotlib's."""
     own = {
         "font.family": "DejaVu Sans",
@@ -86,7 +86,8 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _figure(width: float, height: float, heading: str) -> Figure:
+def blank_figure(width: float, height: float, heading: str) -> Figure:
+    """Return a figure of so many inches with its heading."""
     figure = Figure(figsize=(width, height), dpi=120)
     FigureCanvasAgg(figure)
     words = "".join(c if c.isprintable() and ord(c) < 256 else "?" for c in heading)

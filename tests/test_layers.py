@@ -26,7 +26,7 @@ BASE = (
 TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples"
 )
-FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots reporters"
+FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots curves reporters"
 TOP = "attaching checking compare predictions recipes integrations remedying scanning"
 
 PARTS = {
@@ -62,6 +62,7 @@ THIRD_PARTY = {
 
 ALSO = {
     "plots": {"matplotlib", "seaborn"},
+    "curves": {"matplotlib", "seaborn"},
     "reporters": {"matplotlib", "seaborn", "jinja2", "markupsafe"},
     "weights": {"safetensors"},
     "integrations": {"lightning", "transformers", "accelerate", "tensorboard", "wandb", "pytest"},

@@ -16,6 +16,7 @@ from actdiag.errors import ActdiagError
 COMMANDS = {
     "scan": "Measure a network at initialisation and say whether it will train.",
     "attach": "Measure a model of your own, given as pkg.mod:build.",
+    "fix": "Try remedies on copies of your model, and say which one helps.",
     "diagnose": "Judge a saved recording again, with other rules or thresholds.",
     "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
     "theory": "Predict a network's signal and gradient without building it.",

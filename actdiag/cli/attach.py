@@ -171,7 +171,7 @@ def _measure(request: Request, terminal: Terminal) -> Recording:
     device = None if request.device is None else resolve_device(request.device)
     with current_folder_on_path(), terminal.doing(f"measuring {request.model}"):
         model, notes = _build(request)
-        loss = None if request.loss is None else _loss(request.loss)
+        loss = None if request.loss is None else own_loss(request.loss)
         batches = batches_from(request.data, find(request.data, "data"))
         if device is not None:
             model, batches = model.to(device), (batch.to(device) for batch in batches)
@@ -210,7 +210,7 @@ def _seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _loss(name: str) -> Any:
+def own_loss(name: str) -> Any:
     """Return the user's loss; a class of losses, such as torch.nn:CrossEntropyLoss, is made."""
     from torch import nn
 

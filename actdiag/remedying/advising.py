@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -39,6 +39,7 @@ class Advice:
         would_help: those that helped but change the network, which was not allowed.
         tried: every remedy that was tried, in order.
         notes: what the reader should know.
+        weights: the state_dict of the model with the first suggestion, where that keeps the network.
     """
 
     before: Measured
@@ -46,6 +47,7 @@ class Advice:
     would_help: tuple[Trial, ...] = ()
     tried: tuple[Trial, ...] = ()
     notes: tuple[str, ...] = ()
+    weights: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         """Return a line for each thing that helped, with its code; or that nothing did."""
@@ -147,7 +149,16 @@ def _advice(laboratory: Laboratory, allow: Sequence[str]) -> Advice:
         hypothetical = laboratory.trials(before, others)
     notes = [f"left as they are: {'; '.join(left)}"] * bool(left) + laboratory.notes()
     would_help = tuple(trial for trial in hypothetical if trial.helped)
-    return Advice(before, suggestions, would_help, (*tried, *hypothetical), tuple(notes))
+    weights = _weights(laboratory, suggestions)
+    return Advice(before, suggestions, would_help, (*tried, *hypothetical), tuple(notes), weights)
+
+
+def _weights(laboratory: Laboratory, suggestions: Sequence[Trial]) -> Mapping[str, Any] | None:
+    """Return the weights of the draw that was measured, with the first suggestion."""
+    if not suggestions or suggestions[0].remedy.changes_network:
+        return None
+    weights: Mapping[str, Any] = laboratory.treated(suggestions[0].remedy, laboratory.seed).state_dict()
+    return weights
 
 
 def _untreated(before: Measured) -> tuple[str, ...]:

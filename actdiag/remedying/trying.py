@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ Tell = Callable[[str], None]
 
 @dataclass
 class Laboratory:
-    """One model's draws and what they are put through; `trained` keeps the runs without a remedy.
+    """One model's draws and what they are put through.
 
     Attributes:
         model: the user's: never trained or measured itself, or a function that builds it.
@@ -40,6 +41,9 @@ class Laboratory:
         draws: to confirm a remedy, beside the one for choosing.
         seed: of the draw for choosing; the others follow it.
         tell: is called with what is being done.
+        trained: the runs without a remedy, by seed.
+        seconds: how long each training took.
+        left: how many trainings are still to come, at most.
     """
 
     model: nn.Module | Build
@@ -50,6 +54,8 @@ class Laboratory:
     seed: int
     tell: Tell
     trained: dict[int, Curve] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+    left: int = 0
 
     def start(self, seed: int) -> nn.Module:
         """Return a copy of the model as it starts on a draw."""
@@ -82,6 +88,8 @@ class Laboratory:
 
     def trials(self, before: Measured, remedies: Sequence[Remedy]) -> list[Trial]:
         """Try each remedy on the draw for choosing, then the best on the other draws until one helps."""
+        self.left = len(remedies) + (self.draws if remedies else 0)
+        self.left += 0 if self.trained or not remedies else self.draws + 1
         first = {remedy: self._first(before, remedy) for remedy in remedies}
         promising = sorted(
             (trial for trial in first.values() if not trial.reason),
@@ -99,7 +107,7 @@ class Laboratory:
 
     def _first(self, before: Measured, remedy: Remedy) -> Trial:
         """Apply, measure and train on the draw for choosing; the trial's reason says what speaks against."""
-        self.tell(f"trying {remedy.name}: {remedy.title}")
+        self._tell(f"trying {remedy.name}")
         code = ""
         try:
             code = remedy.code(self.start(self.seed))
@@ -116,7 +124,7 @@ class Laboratory:
 
     def _confirmed(self, trial: Trial) -> Trial:
         """Train on the other draws, with and without the remedy."""
-        self.tell(f"confirming {trial.remedy.name} on {self.draws} other draws")
+        self._tell(f"confirming {trial.remedy.name} on {self.draws} other draws")
         seeds = range(self.seed + 1, self.seed + 1 + self.draws)
         old = tuple(self._before(seed) for seed in seeds)
         new = tuple(self._train(self.treated(trial.remedy, seed), seed) for seed in seeds)
@@ -131,7 +139,17 @@ class Laboratory:
         return self.trained[seed]
 
     def _train(self, model: nn.Module, seed: int) -> Curve:
-        return best(model, self.pool, self.loss, self.steps, seed)
+        begin = perf_counter()
+        curve = best(model, self.pool, self.loss, self.steps, seed)
+        self.seconds.append(perf_counter() - begin)
+        self.left -= 1
+        return curve
+
+    def _tell(self, what: str) -> None:
+        """Say what is being done, and about how long everything will take."""
+        spent = self.seconds
+        more = f" (about {self.left * sum(spent) / len(spent):.0f} s left)" if spent and self.left > 0 else ""
+        self.tell(what + more)
 
     def notes(self) -> list[str]:
         """Say what the draws without a remedy differ in."""
