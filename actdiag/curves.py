@@ -28,7 +28,7 @@ def training_curves(table: pd.DataFrame, heading: str) -> Figure:
     with styled():
         figure = blank_figure(10.0, 4.0, heading)
         for place, name in enumerate(quantities):
-            axes = figure.add_axes((0.065 + 0.5 * place, 0.13, 0.425, 0.69))
+            axes = figure.add_axes((0.065 + 0.5 * place, 0.13, 0.415, 0.69))
             axes.set_title(f"training {name}, mean of {WINDOW} steps", loc="left", color=MUTED, size=9)
             _panel(axes, smooth(table, name), name)
         return figure

@@ -90,9 +90,7 @@ class Paper:
         else:
             self._print("In code, with `model` and a batch of `inputs`:")
         self.console.print()
-        for line in trial.code.splitlines():
-            self._print(line, indent=4)
-        self.console.print()
+        self.console.print(Text(trial.code), soft_wrap=True)  # neither wrapped nor indented: to be pasted
 
     def _figures(self, trial: Trial) -> None:
         table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2))

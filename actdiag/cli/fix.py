@@ -225,7 +225,7 @@ def _files(advice: Advice, request: Request) -> dict[str, bytes]:
     files = {"advice.json": (text + "\n").encode("utf-8", "backslashreplace")}
     for trial in (*advice.suggestions, *advice.would_help)[:1]:
         table = curves_table(trial)
-        figure = training_curves(table, f"{request.model}, {trial.remedy.name}")
+        figure = training_curves(table, f"{request.model}: {trial.remedy.name}")
         files["curves.csv"] = table.to_csv(index=False, lineterminator="\n").encode()
         files["curves.png"] = as_png(figure)
     return files

@@ -148,6 +148,8 @@ def _advice(laboratory: Laboratory, allow: Sequence[str]) -> Advice:
         others = [each for name in CHANGES if name not in allow for each in CHANGES[name](layers)]
         hypothetical = laboratory.trials(before, others)
     notes = [f"left as they are: {'; '.join(left)}"] * bool(left) + laboratory.notes()
+    if suggestions and "norm" not in allow and norms(layers):
+        notes.append("norms before the activations were not tried, since they change the network")
     would_help = tuple(trial for trial in hypothetical if trial.helped)
     weights = _weights(laboratory, suggestions)
     return Advice(before, suggestions, would_help, (*tried, *hypothetical), tuple(notes), weights)

@@ -41,7 +41,8 @@ def starts(layers: Sequence[Product]) -> list[Remedy]:
         _draw(layers, "orthogonal", f"orthogonal weights with the exact gain for {named}", "Saxe et al. 2014",
               lambda act: Law("orthogonal", exact(act))),
     ]  # fmt: skip
-    return [*_distinct(drawn), *_rescaled(layers)]
+    made = any(each.act is not None and each.act.partner for each in layers)
+    return [*_distinct(drawn if made else drawn[1:]), *_rescaled(layers)]
 
 
 def norms(layers: Sequence[Product]) -> list[Remedy]:
@@ -88,11 +89,12 @@ def _rescaled(layers: Sequence[Product]) -> list[Remedy]:
     if any(each.calls > 1 for each in layers):
         return []
     lsuv = Rescale(
-        "lsuv", "LSUV: orthogonal weights, each layer scaled to variance 1 on a batch",
+        "lsuv", "orthogonal weights, each layer scaled to variance 1 on a batch",
         "Mishkin & Matas 2016", tuple(layers), unit_variance,
     )  # fmt: skip
     centred = Rescale(
-        "data", "orthogonal weights and biases that give each unit mean 0 and variance 1 on a batch",
+        "data-dependent",
+        "orthogonal weights and biases that give each unit mean 0 and variance 1 on a batch",
         "Salimans & Kingma 2016; Krähenbühl et al. 2016", tuple(layers), standardise,
     )  # fmt: skip
     return [lsuv, centred] if all(each.biased for each in layers) else [lsuv]

@@ -24,7 +24,7 @@ class Product:
 
     Attributes:
         name: the module's name in the model.
-        type: its class in torch.nn.
+        type: its class in torch.nn, or the one it is derived from.
         layer: its number in order of first call.
         act: the activation behind it, None where there is none: a head.
         act_module: the name of that activation's module, "" where it is a function's or unknown.
@@ -69,7 +69,7 @@ def _obstacle(model: nn.Module, name: str, kind: str, owners: Counter[int], act:
         module = model.get_submodule(name)
     except AttributeError:
         return "a function's product, no layer"
-    if type(module) not in LAYERS:
+    if not isinstance(module, LAYERS):
         return "only nn.Linear and nn.Conv are initialised here"
     weight = module._parameters.get("weight")
     if weight is None:
@@ -89,7 +89,7 @@ def _product(model: nn.Module, recording: Recording, name: str, layer: int, act:
     own = rows[(rows["module"] == name) & (rows["tensor"] == "preactivation")]
     return Product(
         name=name,
-        type=type(module).__name__,
+        type=next(kind.__name__ for kind in LAYERS if isinstance(module, kind)),
         layer=layer,
         act=activation(act) if act else None,
         act_module=_activation_module(model, here, act),

@@ -90,16 +90,19 @@ class Laboratory:
         """Try each remedy on the draw for choosing, then the best on the other draws until one helps."""
         self.left = len(remedies) + (self.draws if remedies else 0)
         self.left += 0 if self.trained or not remedies else self.draws + 1
+        if remedies:
+            self._tell("training the start as it is")
+            self._before(self.seed)  # what the user's own code raises is raised here, not blamed on a remedy
         first = {remedy: self._first(before, remedy) for remedy in remedies}
         promising = sorted(
             (trial for trial in first.values() if not trial.reason),
             key=lambda trial: trial.curves_after[0].loss,
         )
         for place, trial in enumerate(promising):
-            if place >= MOST_CONFIRMED:
-                outcome = replace(trial, reason=f"{MOST_CONFIRMED} better ones did not repeat it")
-            elif place and any(each.helped for each in first.values()):
+            if any(each.helped for each in first.values()):
                 outcome = replace(trial, reason="better than the start as it is, but not the best")
+            elif place >= MOST_CONFIRMED:
+                outcome = replace(trial, reason=f"{MOST_CONFIRMED} better ones did not repeat it")
             else:
                 outcome = self._confirmed(trial)
             first[trial.remedy] = outcome
