@@ -166,6 +166,8 @@ def _advice(request: Request, paper: Paper) -> Advice:
         found = find(request.model, "the model")
         loss = None if request.loss is None else own_loss(request.loss)
         batches = list(islice(batches_from(request.data, find(request.data, "data")), MOST_BATCHES))
+        if not batches:
+            raise ActdiagError("there is no batch to measure: the batches ended before the first")
 
         def build() -> nn.Module:
             model = call(request.model, found)

@@ -13,7 +13,7 @@ from torch import nn
 from actdiag.batches import ModelBatch
 from actdiag.capture.outputs import find
 from actdiag.checking import OwnLoss
-from actdiag.errors import ActdiagError, UsageError
+from actdiag.errors import UsageError
 from actdiag.importing import describe
 from actdiag.remedying.candidates import exchanges, norms, starts, treatable
 from actdiag.remedying.products import products
@@ -195,6 +195,4 @@ CHANGES = {"norm": norms, "activation": exchanges}
 def _pool(inputs: Any, targets: Any) -> Pool:
     several = isinstance(inputs, list) and inputs and all(isinstance(each, ModelBatch) for each in inputs)
     batches = tuple(inputs) if several else (ModelBatch.of(inputs, targets),)
-    if not batches:
-        raise ActdiagError("there is no batch to measure: the batches ended before the first")
     return Pool(tuple(batch.detached() for batch in islice(batches, MOST_BATCHES)))
