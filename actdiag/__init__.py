@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from actdiag.remedying.advising import suggest as suggest
     from actdiag.reporters import report as report
     from actdiag.scanning import scan as scan
+    from actdiag.spectrum import jacobian as jacobian
     from actdiag.types import Diagnosis as Diagnosis
     from actdiag.types import Finding as Finding
     from actdiag.types import RunSpec as RunSpec
@@ -30,6 +31,7 @@ _HOMES = {
     "check": "actdiag.checking",
     "diagnose": "actdiag.diagnosis",
     "Recording": "actdiag.recording",
+    "jacobian": "actdiag.spectrum",
     "report": "actdiag.reporters",
     "scan": "actdiag.scanning",
     "suggest": "actdiag.remedying.advising",

@@ -18,6 +18,7 @@ from actdiag.cotangents import loss_of
 from actdiag.diagnosis import diagnose
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.importing import describe
+from actdiag.isometry import with_jacobian
 from actdiag.recording import Recording
 from actdiag.restoring import restored
 from actdiag.types import Diagnosis
@@ -26,7 +27,14 @@ OwnLoss = Callable[..., Any]
 Stage = Callable[[str], AbstractContextManager[None]]
 
 
-def check(model: nn.Module, inputs: Any, targets: Any = None, loss: OwnLoss | None = None) -> Diagnosis:
+def check(
+    model: nn.Module,
+    inputs: Any,
+    targets: Any = None,
+    loss: OwnLoss | None = None,
+    *,
+    jacobian: bool = False,
+) -> Diagnosis:
     """Say what is wrong with a model: one batch forward and backward, then everything is as it was.
 
     Put back are gradients, buffers, attributes, training flags, the inputs and the global random states,
@@ -40,6 +48,7 @@ def check(model: nn.Module, inputs: Any, targets: Any = None, loss: OwnLoss | No
         targets: whole numbers for cross_entropy, numbers of the outputs' shape for mse; with a `loss`,
             whatever it takes.
         loss: loss(outputs, targets), or loss(outputs) where there are no targets, returning a 0-d tensor.
+        jacobian: measure the singular values across the hidden layers, too, for AD402.
 
     Raises:
         UsageError: no model, no inputs, no loss that fits.
@@ -59,6 +68,8 @@ def check(model: nn.Module, inputs: Any, targets: Any = None, loss: OwnLoss | No
     tensors = [tensor for _, tensor in find((batch.args, batch.keywords, targets)).tensors]
     with restored(modules, tensors):
         recording = measure(model, [batch], loss)
+        if jacobian:
+            recording = with_jacobian(recording, model, batch)
     return diagnose(recording)
 
 

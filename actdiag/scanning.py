@@ -11,11 +11,13 @@ from typing import Any
 import torch
 
 from actdiag.activations import activation
+from actdiag.batches import ModelBatch
 from actdiag.capture import Recorder
 from actdiag.catalogue import loss_function
 from actdiag.data import Batch, load_batch
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.initialisers import initialiser
+from actdiag.isometry import with_jacobian
 from actdiag.models import build
 from actdiag.predictions import predicted
 from actdiag.recording import Recording
@@ -23,10 +25,14 @@ from actdiag.theory import resolve_gain
 from actdiag.types import RunSpec
 
 
-def scan(spec: RunSpec) -> Recording:
+def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
     """Measure a network at initialisation: one batch forward, one backward, no training.
 
     The global random state is left as it was.
+
+    Args:
+        spec: the network and the data.
+        jacobian: measure the singular values across the hidden layers, too, for AD402.
 
     Raises:
         ActdiagError: the data cannot be read or the device is not there.
@@ -52,7 +58,12 @@ def scan(spec: RunSpec) -> Recording:
     )
     facts = {"kind": spec.loss, "reduction": "mean", "value": _plain(loss.item())}
     notes = [batch.note] if batch.note else []
-    return predicted(recorder.recording(_spec_facts(resolved, gain), facts, notes, spec.command()))
+    command = f"{spec.command()}{' --jacobian' * jacobian}"
+    recording = predicted(recorder.recording(_spec_facts(resolved, gain), facts, notes, command))
+    if not jacobian:
+        return recording
+    with _seeded(spec.seed, device):
+        return with_jacobian(recording, model, ModelBatch.of(inputs))
 
 
 def _check_measurable(spec: RunSpec, batch: Batch) -> None:

@@ -82,7 +82,7 @@ def made_up(
         units={index: units for index, (_, units) in enumerate(rows)},
         meta={
             "schema": schema.VERSION,
-            "runs": {run: {"spec": facts if own else None, "loss": {}, "notes": []}},
+            "runs": {run: {"spec": facts if own else None, "loss": {}, "notes": [], "jacobian": ISOMETRY}},
         },
     )
 
@@ -117,6 +117,9 @@ def over_time(*recordings: Recording, kept: Sequence[int] | None = None) -> Reco
         offset += len(recording.rows)
     return replace(recordings[0], rows=pd.concat(rows, ignore_index=True), units=units, histograms=histograms)
 
+
+ISOMETRY = {"layers": 3, "samples": 4, "largest": 1.2, "smallest": 0.8, "mean_square": 1.0, "top_share": 0.1}
+"""What is kept of a healthy network's Jacobian."""
 
 Row = tuple[dict[str, Any], "np.ndarray[Any, Any]"]
 

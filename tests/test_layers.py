@@ -24,10 +24,11 @@ BASE = (
     "importing kernel"
 )
 TORCH_SIDE = (
-    "catalogue statistics models data capture distributed batches cotangents restoring weights examples"
+    "catalogue statistics models data capture distributed batches cotangents restoring weights examples "
+    "jacobians"
 )
 FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots curves reporters"
-TOP = "attaching checking compare predictions recipes integrations remedying scanning"
+TOP = "attaching checking compare isometry predictions recipes integrations remedying scanning spectrum"
 
 PARTS = {
     name: words.split()

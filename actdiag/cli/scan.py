@@ -66,11 +66,13 @@ def _choice(name: str, text: str) -> Callable[[Command], Command]:
 @_choice("device", "Where to run.")
 @_option("seed", "Of weights, data and dropout.", type=int)
 @click.option("--seeds", default=1, show_default=True, type=int, help="Draws; the verdict is the majority.")
+@click.option("--jacobian", is_flag=True, help="Singular values across the hidden layers, for AD402.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<slug>]")
 @writing_options
 @rule_options
 def command(
     seeds: int,
+    jacobian: bool,
     out: Path | None,
     force: bool,
     formats: tuple[str, ...],
@@ -96,7 +98,7 @@ def command(
     parse_source(spec.data)
     terminal = Terminal(as_json, quiet)
     _load(formats, terminal)
-    recording = _measure(spec, seeds, terminal)
+    recording = _measure(spec, seeds, jacobian, terminal)
     from actdiag.diagnosis import diagnose
     from actdiag.reporters import report
 
@@ -116,11 +118,11 @@ def _load(formats: tuple[str, ...], terminal: Terminal) -> None:
         load("actdiag.scanning", *reporting(formats))
 
 
-def _measure(spec: RunSpec, seeds: int, terminal: Terminal) -> Recording:
+def _measure(spec: RunSpec, seeds: int, jacobian: bool, terminal: Terminal) -> Recording:
     from actdiag.scanning import draws, scan
 
     recordings = []
     for number, draw in enumerate(draws(spec, seeds), start=1):
         with terminal.doing(f"measuring draw {number} of {seeds}"):
-            recordings.append(scan(draw))
+            recordings.append(scan(draw, jacobian=jacobian))
     return concatenate(recordings)
