@@ -181,8 +181,9 @@ def test_a_healthy_model_needs_nothing_and_no_weights_are_written() -> None:
 
 def test_that_nothing_helps_is_one_line_and_no_error() -> None:
     output = run("@build --data @guesses --steps 20").stdout
-    assert "None of 6 remedies tried helps without changing the network." in output
-    assert "Tried besides: gain, orthogonal, lsuv, data-dependent, norm, activation (--verbose)" in output
+    assert "None of 7 remedies tried helps without changing the network." in output
+    tried = "gain, critical, orthogonal, lsuv, data-dependent, norm, activation"
+    assert f"Tried besides: {tried} (--verbose)" in output
     verbose = run("@build --data @guesses --steps 20 --verbose").stdout
     assert "    data-dependent: orthogonal weights and biases" in verbose
     assert "healthy; does not train better" in verbose

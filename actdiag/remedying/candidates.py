@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from actdiag import theory
@@ -38,6 +39,8 @@ def starts(layers: Sequence[Product]) -> list[Remedy]:
               "He et al. 2015; Glorot & Bengio 2010", partner_law),
         _draw(layers, "gain", f"the gain that keeps the variance behind {named} exactly",
               "E[phi(z)^2] by quadrature", lambda act: Law("normal", exact(act))),
+        _draw(layers, "critical", f"the variance on the edge of chaos for {named}",
+              "Schoenholz et al. 2017; Hayou et al. 2019", critical_law),
         _draw(layers, "orthogonal", f"orthogonal weights with the exact gain for {named}", "Saxe et al. 2014",
               lambda act: Law("orthogonal", exact(act))),
     ]  # fmt: skip
@@ -76,6 +79,14 @@ def successor(act: Activation) -> Activation:
 def exact(act: Activation | None) -> float:
     """Return the gain that keeps the second moment of the preactivations; 1 for a head."""
     return 1.0 if act is None else theory.exact_gain(act)
+
+
+def critical_law(act: Activation | None) -> Law:
+    """Return the law with the variance that mean-field theory asks for; the partner's where they agree."""
+    partner = partner_law(act)
+    gain = math.nan if act is None else theory.critical_variance(act) ** 0.5
+    same = math.isnan(gain) or 1.0 / SAME < gain / partner.gain < SAME
+    return partner if same else Law("normal", gain)
 
 
 def _draw(
