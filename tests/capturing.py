@@ -18,6 +18,7 @@ def record(model: nn.Module, x: torch.Tensor) -> Recording:
 
 def row(recording: Recording, module: str, tensor: str) -> dict[str, float]:
     rows = recording.rows
-    found = rows[(rows["module"] == module) & (rows["tensor"] == tensor)]
+    own = (rows["source"] == "measured") & (rows["module"] == module)
+    found = rows[own & (rows["tensor"] == tensor)]
     assert len(found) == 1, (module, tensor, len(found))
     return found.iloc[0].to_dict()

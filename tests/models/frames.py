@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,16 @@ def assert_same(one: Recording, other: Recording) -> None:
         assert list(tables[0]) == list(tables[1]), name
         for row, array in tables[0].items():
             np.testing.assert_array_equal(array, tables[1][row], f"{name} of row {row}")
+
+
+def without_theory(recording: Recording) -> Recording:
+    """Return the recording without predictions: what was captured alone."""
+    runs = {
+        run: {name: fact for name, fact in facts.items() if name != "theory"}
+        for run, facts in recording.meta["runs"].items()
+    }
+    rows = recording.rows[recording.rows["source"] == "measured"]
+    return replace(recording, rows=rows, meta={**recording.meta, "runs": runs})
 
 
 def sizes_alone(rows: pd.DataFrame) -> pd.DataFrame:

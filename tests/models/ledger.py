@@ -38,7 +38,7 @@ class Ledger:
             self.problems += [f"failed: {note}" for note in run["notes"] if "could not be" in note]
         if len(self.modules) != len(recording.modules):
             self.problems.append("twice: a module has two rows in the modules table")
-        for row in recording.rows.to_dict("records"):
+        for row in recording.rows.query("source == 'measured'").to_dict("records"):
             self._enter(row)
 
     def _enter(self, row: Row) -> None:

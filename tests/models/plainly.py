@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from actdiag.capture import Recorder
 from actdiag.recording import Recording
+from models.frames import without_theory
 
 Site = tuple[str, str]
 """The module, or function, that owns a tensor, and what the tensor is."""
@@ -115,7 +116,7 @@ def numbers(value: torch.Tensor) -> dict[str, float]:
 
 def rows_of(recording: Recording, module: str, tensor: str, **where: Any) -> pd.DataFrame:
     """Return the rows of a site; `where` gives call, step, path or backward."""
-    rows = recording.rows
+    rows = recording.rows[recording.rows["source"] == "measured"]
     found = rows[(rows["module"] == module) & (rows["tensor"] == tensor)]
     for column, wanted in where.items():
         found = found[found[column] == wanted]
@@ -216,4 +217,4 @@ def training(attachments: Iterable[Callable[[Nested], Recorder]]) -> tuple[dict[
     for recorder in recorders:
         recorder.detach()
     assert hooks_of(model) == []
-    return state(model, *losses), [recorder.recording() for recorder in recorders]
+    return state(model, *losses), [without_theory(recorder.recording()) for recorder in recorders]

@@ -20,6 +20,7 @@ import actdiag
 from actdiag.recording import Recording
 from models.case import Case, Probe
 from models.figures import Array, array
+from models.frames import without_theory
 from models.truth import Truth, measurable
 from models.walk import tensors_in
 
@@ -95,7 +96,7 @@ def run_attached(case: Case) -> tuple[Run, Recording]:
             _run(case, run, recorder.step, _no_change())
         finally:
             recorder.detach()
-        recording = recorder.recording()
+        recording = without_theory(recorder.recording())
     run.warned += [str(warning.message) for warning in caught]
     run.after = state_of(run.model, run.result) | switches()
     return run, recording
