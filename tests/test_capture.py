@@ -195,7 +195,7 @@ def test_functional_activations_are_layers_like_modules() -> None:
     modules = recording.modules.set_index("name")
     assert (modules.loc[[f"layers.{k}" for k in range(10)], "activation_after"] == "sigmoid").all()
     assert modules.loc["layers.7", "follows"] == "layers.6"
-    assert [finding.code for finding in diagnose(recording).findings] == ["AD101", "AD206", "AD205"]
+    assert [finding.code for finding in diagnose(recording).findings] == ["AD101", "AD206", "AD205", "AD902"]
 
 
 def test_attach_wants_a_module() -> None:

@@ -195,7 +195,7 @@ def test_the_numbers_are_those_of_measure() -> None:
         ("healthy", set(), "HEALTHY: actdiag.examples:healthy"),
         ("forgotten_layer", {"AD001", "AD305"}, "not called: refine"),
         ("cut_graph", {"AD305"}, "gate.bias, gate.weight"),
-        ("vanishing", {"AD101", "AD205", "AD206"}, "shrinks"),
+        ("vanishing", {"AD101", "AD205", "AD206", "AD902"}, "shrinks"),
     ],
 )
 def test_the_examples_show_what_they_are_for(example: str, codes: set[str], words: str) -> None:
