@@ -57,7 +57,7 @@ def attach(
     >>> with attach(model) as recorder:
     ...     model(torch.randn(16, 4)).square().mean().backward()
     ...     recorder.step()
-    >>> recorder.recording().rows.query("tensor == 'activation'")["layer"].tolist()
+    >>> recorder.recording().measured.query("tensor == 'activation'")["layer"].tolist()
     [1]
     """
     if not isinstance(model, nn.Module):

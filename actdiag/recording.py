@@ -44,6 +44,11 @@ class Recording:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def measured(self) -> pd.DataFrame:
+        """Return the rows that were measured, without theory's predictions; indices are kept."""
+        return self.rows[self.rows["source"] == "measured"]
+
+    @property
     def runs(self) -> tuple[str, ...]:
         """Return the names of the runs, in order."""
         return tuple(self.meta["runs"])

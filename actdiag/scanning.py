@@ -38,7 +38,7 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
         ActdiagError: the data cannot be read or the device is not there.
 
     >>> recording = scan(RunSpec(depth=2, width=16, batch=32))
-    >>> recording.rows.query("tensor == 'activation' and source == 'measured'")["layer"].tolist()
+    >>> recording.measured.query("tensor == 'activation'")["layer"].tolist()
     [1, 2]
     """
     device = resolve_device(spec.device)

@@ -45,7 +45,7 @@ class Settings:
             UsageError: an unknown rule or threshold, or not a number.
 
         >>> Settings.parse(["AD30,vanishing-gradient"], [], ["AD101.floor=0.2"])
-        Settings(select=('AD101', 'AD301', 'AD305'), ignore=(), thresholds={'AD101.floor': 0.2})
+        Settings(select=('AD101', 'AD301', 'AD302', 'AD305'), ignore=(), thresholds={'AD101.floor': 0.2})
         """
         return cls(_codes(select), _codes(ignore), dict(map(_assignment, _words(assignments))))
 

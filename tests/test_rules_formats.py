@@ -117,7 +117,7 @@ def test_the_format_of_a_models_tensors_is_recorded() -> None:
             out = model(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))
         out.float().square().mean().backward()
         recorder.step()
-    rows = recorder.recording().rows
+    rows = recorder.recording().measured
     kinds = rows.groupby("tensor")["dtype"].unique().map(list).to_dict()
     assert kinds["input"] == kinds["weight"] == kinds["weight_grad"] == ["float32"]
     assert kinds["preactivation"] == kinds["preactivation_grad"] == kinds["activation"] == ["bfloat16"]

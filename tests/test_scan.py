@@ -101,7 +101,7 @@ def test_measured_rows_are_those_of_the_same_network_in_plain_torch() -> None:
         h = h + a
     loss = torch.nn.functional.cross_entropy(model.head(h), batch.targets)
     gradients = torch.autograd.grad(loss, tensors)
-    rows = scan(spec).rows
+    rows = scan(spec).measured
     names = [f"layer{layer}.{part}" for layer in (1, 2, 3) for part in ("linear", "act")]
     for name, value, gradient in zip(names, tensors, gradients, strict=True):
         forward, backward = rows[rows["module"] == name].query("not tensor.str.startswith('weight')")["rms"]
