@@ -156,7 +156,7 @@ def _drawn(seed: int) -> nn.Module:
     ("losses", "suggested", "reason"),
     [
         ((1.0, 1.0, 1.0, 1.0), True, ""),
-        ((1.0, 1.0, 2.1, 1.0), False, "not better beyond the spread on other draws"),
+        ((1.0, 1.0, 1.0, 2.1), False, "not better beyond the spread on other draws"),
         ((1.99, 1.0, 1.0, 1.0), False, "does not train better"),
     ],
 )
