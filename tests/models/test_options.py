@@ -184,7 +184,7 @@ def test_all_keeps_every_array() -> None:
     pd.testing.assert_frame_equal(auto.rows, recording.rows)
     for index, histogram in auto.histograms.items():
         assert (histogram == recording.histograms[index]).all()
-    assert set(recording.histograms) == set(recording.rows.index)
+    assert set(recording.histograms) == set(recording.rows.query("source == 'measured'").index)
 
 
 def test_every_kept_histogram_counts_the_row_it_belongs_to() -> None:
