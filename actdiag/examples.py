@@ -111,6 +111,16 @@ class Uneven(Functional):
                 layer.get_parameter("weight").mul_(factor)
 
 
+class Pruned(Functional):
+    """Three in four rows of a layer's weights set to zero, their biases left: units without an input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.no_grad():
+            self.hidden[1].get_parameter("weight")[WIDTH // 4 :] = 0.0
+            self.hidden[1].get_parameter("bias")[WIDTH // 4 :] = 0.1
+
+
 class Twice(Functional):
     """A softmax before a loss that takes one itself."""
 
@@ -186,3 +196,8 @@ def uneven() -> nn.Module:
 def softmax_twice() -> nn.Module:
     """Return a network whose output is probabilities, where cross_entropy takes logits."""
     return Twice()
+
+
+def pruned() -> nn.Module:
+    """Return a network most units of whose second layer give every sample the same value."""
+    return Pruned()

@@ -11,7 +11,7 @@ from recordings import NAN, Layer, chained, made_up, with_module
 
 from actdiag import RunSpec, check, scan
 from actdiag.diagnosis import diagnose
-from actdiag.examples import Functional, batches, uneven
+from actdiag.examples import Functional, batches, pruned, uneven
 from actdiag.recording import Recording
 from actdiag.rules.ad205 import RELU
 from actdiag.types import Severity
@@ -165,6 +165,12 @@ def test_constant_a_whole_layer_is_another_rules() -> None:
     silent("AD207", constant(100.0, dead_units=60.0))
 
 
+def test_constant_by_rounding_is_another_rules() -> None:
+    """Of samples that can hardly be told apart, some units agree to the last digit: AD206 speaks of it."""
+    silent("AD207", constant(60.0, std_across=1e-7))
+    assert found("AD207", constant(60.0, std_across=0.06)).severity is Severity.WARNING
+
+
 def test_constant_one_sample_cannot_tell() -> None:
     assert "two samples" in reason("AD207", constant(NAN, samples=1))
 
@@ -179,6 +185,12 @@ def test_constant_most_is_a_warning() -> None:
     assert found("AD207", constant(51.0)).severity is Severity.WARNING
     finding = found("AD207", constant(80.0, dead_units=20.0))
     assert finding.evidence["measured"] == pytest.approx(0.6)
+
+
+def test_constant_units_of_a_pruned_layer() -> None:
+    findings = {finding.code: finding for finding in check(pruned(), *batches()).findings}
+    assert findings["AD207"].severity is Severity.WARNING
+    assert "48 of the 64 units of layer 2" in findings["AD207"].message
 
 
 def test_chained_names_survive() -> None:

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from actdiag.rules.ad206 import CollapsedSignal, differing_part
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
@@ -21,7 +22,8 @@ class ConstantUnit(Rule):
     What it measures:
         The units of a hidden layer's activation whose largest and smallest value over all samples and
         positions are equal, exactly. Dead units of an activation that can die are AD203's and left out, and
-        so is a layer that is constant as a whole, of which AD206 and AD103 speak.
+        so is a layer whose samples can hardly be told apart as a whole, of which AD206 and AD103 speak: there
+        units are constant by rounding.
 
     Why it matters:
         Such a unit is a bias: it tells the next layer nothing of the sample. Most also pass no gradient: a
@@ -38,8 +40,8 @@ class ConstantUnit(Rule):
     code: ClassVar[str] = "AD207"
     name: ClassVar[str] = "constant-unit"
     title: ClassVar[str] = "units give every sample the same value"
-    bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act hardtanh --init xavier --bias 4"
-    good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act hardtanh --init xavier"
+    bad: ClassVar[str] = "actdiag attach actdiag.examples:pruned --data actdiag.examples:batches"
+    good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False
 
     share: float = threshold(0.5, "the typical (median) unit tells nothing; that a unit is constant is exact")
@@ -50,6 +52,7 @@ class ConstantUnit(Rule):
         if rows["samples"].min() < 2:
             raise NotJudged("whether a unit is constant takes two samples to tell")
         rows = rows[rows["constant_units"] < rows["units"]]
+        rows = rows[~(rows.apply(differing_part, axis=1) < CollapsedSignal.floor).astype(bool)]
         constant = rows["constant_units"] - rows["dead_units"].fillna(0.0)
         shares = constant / rows["units"]
         found = rows[shares > 0]
@@ -74,4 +77,4 @@ class ConstantUnit(Rule):
 def _remedy(run: Run, rows: pd.DataFrame) -> str:
     if run.spec is not None and run.spec["bias"]:
         return f"Use --bias 0: {run.spec['bias']:g} shifts the preactivations."
-    return even_out(run, rows)
+    return f"Draw rows of zero weights at random. {even_out(run, rows)}"
