@@ -55,7 +55,7 @@ def gradient_ratio(recording: Recording) -> bool:
     """Say that a network does not train if its hidden gradients span three decades from end to end."""
     run = Run.of(recording, recording.runs[0])
     norms = sample_norm(run.at("preactivation_grad").query("layer <= @run.spec['depth']")).to_numpy()
-    if not all(map(math.isfinite, norms)) or not norms[-1]:
+    if not len(norms) or not all(map(math.isfinite, norms)) or not norms[-1]:
         return True
     return not 1.0 / RATIO <= norms[0] / norms[-1] <= RATIO
 
