@@ -36,7 +36,7 @@ def plain(depth: int) -> nn.Module:
     return model
 
 
-def residual(norm: bool, head: bool) -> nn.Module:
+def residual(norm: bool, head: bool) -> nn.Sequential:
     last = nn.Linear(64, 10)
     if head:
         nn.init.zeros_(last.weight)
@@ -59,6 +59,18 @@ def test_what_starts_at_zero_is_not_called_sick(name: str, seed: int) -> None:
     torch.manual_seed(seed)
     diagnosis = check(MODELS[name](), *batches())
     assert [f for f in diagnosis.findings if f.severity is not Severity.INFO] == []
+
+
+def test_two_zeros_in_a_row_never_open() -> None:
+    """Each is the other's gradient: only the head moves, and AD103 says so."""
+    torch.manual_seed(0)
+    model = residual(False, True)
+    for branch in model[1:-1]:
+        branch.norm = nn.Linear(64, 64)
+        nn.init.zeros_(branch.norm.weight)
+        nn.init.zeros_(branch.norm.bias)
+    (finding,) = (found for found in check(model, *batches()).findings if found.code == "AD103")
+    assert finding.severity is not Severity.INFO
 
 
 def accuracy(model: nn.Module) -> float:
