@@ -36,20 +36,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     score = actions.add_parser("score", help="score the verdicts")
     score.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     score.add_argument("--held", action="store_true", help="the held side, too")
-    score.add_argument("--out", type=Path, help="write the page there, not to the terminal")
+    score.add_argument("--out", type=Path, required=True, help="the page; the verdicts lie beside it as .csv")
+    show = actions.add_parser("page", help="write the page anew from verdicts that lie beside it")
+    show.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     if options.action == "train":
         labels.make(options.protocols, options.workers)
         return
-    text = scored(options.held, options.workers)
-    if options.out:
-        options.out.write_text(text, encoding="utf-8")
-    else:
-        print(text)
+    table = options.out.with_suffix(".csv")
+    if options.action == "score":
+        scored(options.held, options.workers).to_csv(table, index=False)
+    options.out.write_text(written(pd.read_csv(table, keep_default_na=False)), encoding="utf-8")
 
 
-def scored(held: bool, workers: int) -> str:
-    """Return the page about all labelled networks, those of the held side only where asked."""
+def scored(held: bool, workers: int) -> pd.DataFrame:
+    """Return the verdicts on all labelled networks, those of the held side only where asked."""
     lines = labels.read()
     jobs = [(cell, seed) for _, cell, seed in labels.jobs(["sgd"]) if held or not cell.held]
     jobs = [job for job in jobs if labels.key("sgd", *job) in lines]
@@ -59,10 +60,16 @@ def scored(held: bool, workers: int) -> str:
     other = [job for job, line in zip(table["weights"], known, strict=True) if job != line["weights"]]
     if other:
         raise SystemExit(f"{len(other)} of {len(jobs)} networks are not those that were trained: train anew")
+    return table.assign(commit=commit())
+
+
+def written(table: pd.DataFrame) -> str:
+    """Return the page about verdicts."""
     header = (
-        f"{len(jobs)} networks; thresholds as of commit {commit()}. `python benchmarks/verdicts.py score`."
+        f"{len(table)} networks; thresholds as of commit {table['commit'].iloc[0]}.\n"
+        "`python benchmarks/verdicts.py train`, then `score --held --out benchmarks/verdicts.md`."
     )
-    return page(table, changed(lines, held), header)
+    return page(table, changed(labels.read(), bool(table["held"].any())), header)
 
 
 def changed(lines: dict[labels.Key, dict[str, str]], held: bool) -> pd.DataFrame:

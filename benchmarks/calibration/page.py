@@ -45,6 +45,8 @@ def _scores(table: pd.DataFrame) -> Iterator[str]:
     yield "## Scores"
     lines = []
     for side, part in _sides(table):
+        if part.empty:
+            continue
         for name, said in METHODS.items():
             cells = by_cell(part, said)
             score, spread = Score.of(cells["said"], cells["fails"]), intervals(cells)
