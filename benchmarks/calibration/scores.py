@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 FAILS = 0.30
 """Below this best training accuracy a network does not train (ten classes)."""
@@ -94,7 +95,12 @@ def intervals(cells: pd.DataFrame, draws: int = DRAWS) -> dict[str, tuple[float,
     scores = [Score(*map(int, clusters[rows].sum(0))) for rows in drawn]
     names = ("precision", "recall", "false_positive_rate")
     values = {name: np.array([getattr(score, name) for score in scores]) for name in names}
-    return {
-        name: (float(np.nanquantile(found, 0.025)), float(np.nanquantile(found, 0.975)))
-        for name, found in values.items()
-    }
+    return {name: _middle(found) for name, found in values.items()}
+
+
+def _middle(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the ends of the middle 95% of what is a number."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return float("nan"), float("nan")
+    return float(np.quantile(known, 0.025)), float(np.quantile(known, 0.975))
