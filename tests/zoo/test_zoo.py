@@ -119,7 +119,7 @@ def measured(tensor: torch.Tensor) -> list[float]:
 
 def rows_of(recording: Recording, place: Place) -> pd.DataFrame:
     """Return the rows of the tensor at a place; where a function made it, those of that function."""
-    rows, modules = recording.rows, recording.modules.set_index("name")
+    rows, modules = recording.measured, recording.modules.set_index("name")
     module, call, path = place
     own = (rows["module"] == module) & (rows["call"] == call) & (rows["path"] == path)
     found = rows[own & rows["tensor"].isin(OUTPUTS)]
@@ -144,7 +144,7 @@ def differences(recording: Recording, place: Place, seen: Seen) -> Iterator[str]
 
 def other_gradient(recording: Recording, row: pd.Series, gradient: torch.Tensor | None) -> Iterator[str]:
     """Yield what the recording says otherwise of the gradient of the tensor in a row."""
-    rows, place = recording.rows, tuple(row[["module", "call", "path"]])
+    rows, place = recording.measured, tuple(row[["module", "call", "path"]])
     module, call, path = place
     mine = rows[(rows["module"] == module) & (rows["call"] == call) & (rows["path"] == path)]
     mine = mine[mine["tensor"] == f"{row['tensor']}_grad"].sort_values("backward")
@@ -164,7 +164,7 @@ def test_values_and_gradients_are_those_of_a_run_without_hooks(case: Case) -> No
 
 
 def test_what_is_passed_on_has_no_row_of_its_own_and_names_its_owner(case: Case) -> None:
-    modules, rows = recording(case).modules.set_index("name"), recording(case).rows
+    modules, rows = recording(case).modules.set_index("name"), recording(case).measured
     owners: dict[str, set[str]] = {}
     for (module, call, path), seen in truth(case).outputs.items():
         owner = seen.owner[0]
@@ -182,7 +182,8 @@ def test_what_is_passed_on_has_no_row_of_its_own_and_names_its_owner(case: Case)
 def test_no_row_is_made_up(case: Case) -> None:
     """Each row is of an output, or of what an activation was given that no module had returned."""
     found, seen = recording(case), truth(case)
-    rows = found.rows[found.rows["tensor"].isin(OUTPUTS) & ~found.rows["module"].str.contains("#")]
+    rows = found.measured[found.measured["tensor"].isin(OUTPUTS)]
+    rows = rows[~rows["module"].str.contains("#")]
     rows = rows.sort_values("tensor", key=lambda column: column == "preactivation", kind="stable")
     keys = ["module", "call", "path"]
     again = rows.duplicated(keys)
@@ -196,7 +197,7 @@ def test_no_row_is_made_up(case: Case) -> None:
 
 def test_the_inputs_of_the_model_are_those_it_was_given(case: Case) -> None:
     found = recording(case)
-    rows = found.rows[(found.rows["tensor"] == "input") & (found.rows["module"] == "")]
+    rows = found.measured[(found.measured["tensor"] == "input") & (found.measured["module"] == "")]
     given = {place: tensors for place, tensors in truth(case).inputs.items() if place[0] == ""}
     assert set(rows[["module", "call", "path"]].itertuples(index=False, name=None)) == given.keys()
     for _, row in rows.iterrows():
@@ -212,7 +213,7 @@ def test_weights_and_their_gradients_are_those_of_the_parameters(case: Case) -> 
         module = model.get_submodule(name.partition(":")[0])
         parameters = [module.weight] if isinstance(module, nn.Linear) else module.parameters()
         numbers = [(measured(part), part.grad is not None and measured(part.grad)) for part in parameters]
-        rows = found.rows[found.rows["module"] == name].set_index("tensor")[list(MEASURES)]
+        rows = found.measured[found.measured["module"] == name].set_index("tensor")[list(MEASURES)]
         assert any(is_weight(rows, value, gradient) for value, gradient in numbers), name
 
 
