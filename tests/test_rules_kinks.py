@@ -80,8 +80,9 @@ def test_uneven_a_rescaled_pair_of_relu_layers() -> None:
     inputs, targets = batches()
     plain, off = Functional(depth=5), uneven()
     assert np.allclose(plain(inputs).detach(), off(inputs).detach(), atol=1e-5)
-    (finding,) = check(off, inputs, targets).findings
+    finding, mismatch = check(off, inputs, targets).findings
     assert (finding.code, finding.layers) == ("AD104", (3, 4))
+    assert mismatch.code == "AD302"
     assert 1 / finding.evidence["measured"] == pytest.approx(
         25 * math.sqrt(25), rel=0.8
     )  # 25 over sqrt(1/25)
@@ -103,7 +104,7 @@ def test_shift_what_a_relu_has_is_not_told() -> None:
 
 
 def test_shift_the_sign_does_not_matter() -> None:
-    assert found("AD205", made_up([Layer(activation=1.0, mean=-0.999)])).severity is Severity.WARNING
+    assert found("AD205", made_up([Layer(activation=1.0, mean=-0.999)])).layers == (1,)
     silent("AD205", made_up([Layer(activation=1.0, mean=-0.3)]))
 
 
@@ -120,20 +121,15 @@ def test_shift_a_batch_norm_behind_the_next_product_takes_it_off() -> None:
     assert finding.layers == (4,)  # the head has no norm
 
 
-def test_shift_residual_sums_are_told_only() -> None:
-    assert found("AD205", shifted(50.0, spec={"residual": True})).severity is Severity.INFO
-    joined = with_module(shifted(50.0, own=False), "layer2.linear", joined=True)
-    assert found("AD205", joined).severity is Severity.INFO
-
-
 def test_shift_no_signal_is_not_judged() -> None:
     assert "no signal" in reason("AD205", made_up([Layer(activation=0.0)]))
 
 
-def test_shift_ten_times_a_relus_is_a_warning() -> None:
-    assert found("AD205", shifted(4.6)).severity is Severity.INFO
+def test_shift_half_a_decade_above_a_relu_is_told() -> None:
+    """Never more: networks with nothing else to find train."""
+    silent("AD205", shifted(1.47))
     finding = found("AD205", shifted(4.7))
-    assert (finding.severity, finding.layers) == (Severity.WARNING, (2,))
+    assert (finding.severity, finding.layers) == (Severity.INFO, (2,))
     assert finding.evidence["measured"] == pytest.approx(4.7)
     assert "a mean of 2.2, 91% of their rms" in finding.message
 

@@ -34,7 +34,8 @@ class MeanShift(Rule):
         Where all inputs of a unit have one sign, so have the gradients of all its incoming weights for a
         sample: they can only rise or fall together, and zigzag to where some must rise and others fall. The
         mean's eigenvalue bounds the learning rate, so that all else takes as many times longer. What a ReLU
-        has is normal and not reported.
+        has is normal and not reported. It is worth knowing only: all 24 networks of the calibration side in
+        which this was found and no error train to 95% and more.
 
     What to do:
         Take an activation with a mean near zero (tanh for sigmoid, elu or gelu for softplus), start biases at
@@ -51,13 +52,7 @@ class MeanShift(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act sigmoid --init xavier"
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
 
-    share: float = threshold(
-        10.0 * RELU,
-        "ten times a ReLU's 1 / (pi - 1), which trains: one decade off the largest learning rate",
-    )
-    noted: float = threshold(
-        math.sqrt(10.0) * RELU, "half a decade above a ReLU's 1 / (pi - 1): worth knowing only"
-    )
+    share: float = threshold(math.sqrt(10.0) * RELU, "half a decade above a ReLU's 1 / (pi - 1)")
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the power of each hidden layer's mean with its variance."""
@@ -68,21 +63,19 @@ class MeanShift(Rule):
         power = rows["mean"] ** 2
         shares = power / (rows["rms"] ** 2 - power).clip(lower=1e-15 * power)
         worst = int(shares.argmax())
-        if shares.iloc[worst] <= self.noted:
+        if shares.iloc[worst] <= self.share:
             return
-        severe = bool(shares.iloc[worst] > self.share) and not _sums(run)
-        limit = "share" if severe else "noted"
         row = rows.iloc[worst]
         yield self.finding(
             run,
-            Severity.WARNING if severe else Severity.INFO,
-            rows[shares > getattr(self, limit)],
+            Severity.INFO,
+            rows[shares > self.share],
             f"The outputs of layer {row['layer']} share a mean of {row['mean']:.2g}, {_percent(row)} of "
             f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
-            _remedy(run, rows[shares > getattr(self, limit)]),
+            _remedy(run, rows[shares > self.share]),
             measured=float(shares.iloc[worst]),
             expected=f"<= {RELU:.2g}, a ReLU's",
-            **self.against(limit),
+            **self.against("share"),
         )
 
 
@@ -104,13 +97,6 @@ def _centred_behind(run: Run, rows: pd.DataFrame) -> pd.Series:
     for follows, layer in zip(products["follows"], products["layer"], strict=True):
         behind.setdefault(layers.get(follows, 0), []).append(layer)
     return rows["layer"].map(lambda layer: layer in behind and set(behind[layer]) <= normalised)
-
-
-def _sums(run: Run) -> bool:
-    """Return whether signals are added up, whose means add up where what differs averages out."""
-    if run.spec is not None:
-        return bool(run.spec["residual"])
-    return bool(run.recording.modules["joined"].any())
 
 
 def _remedy(run: Run, rows: pd.DataFrame) -> str:
