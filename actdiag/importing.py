@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
 from importlib import import_module, invalidate_caches
@@ -40,6 +40,17 @@ def telling(what: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         raise ActdiagError(f"{what} raised {one_line(error)}") from error
+
+
+def check_names(names: Mapping[str, str | None]) -> None:
+    """Say how the first name that is none is written; see `check_name`.
+
+    Args:
+        names: what each is for -> what was given; None where nothing was.
+    """
+    for use, text in names.items():
+        if text is not None:
+            check_name(text, use)
 
 
 def check_name(text: str, use: str) -> None:

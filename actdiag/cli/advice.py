@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from actdiag.cli.terminal import COLOURS, MARKS, PLAIN_WIDTH
+from actdiag.cli.terminal import COLOURS, MARKS, PLAIN_WIDTH, print_line
 from actdiag.coverage import printable
 from actdiag.numerals import numeral, percent
 
@@ -67,11 +67,7 @@ class Paper:
             self._print(f"note: {note}")
 
     def _print(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
-        text = Text(" " * indent)
-        for part in parts:
-            words, style = (part, "") if isinstance(part, str) else part
-            text.append(printable(words), style)
-        self.console.print(text, soft_wrap=not self.console.is_terminal)
+        print_line(self.console, *parts, indent=indent)
 
     def _findings(self, before: Measured) -> None:
         for found in before.diagnosis.findings:

@@ -17,7 +17,7 @@ from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import exit_if_found, rule_options, settings_from, writing_options
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
-from actdiag.importing import call, check_name, current_folder_on_path, describe, find, telling
+from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
 from actdiag.recording import Recording
 from actdiag.types import CHOICES
 
@@ -50,9 +50,7 @@ class Request:
         Raises:
             UsageError: the first such option.
         """
-        for text, use in ((self.model, "the model"), (self.data, "--data"), (self.loss, "--loss")):
-            if text is not None:
-                check_name(text, use)
+        check_names({"the model": self.model, "--data": self.data, "--loss": self.loss})
         for name, number in (("steps", self.steps), ("every", self.every)):
             if number < 1:
                 raise UsageError(f"{name} is a whole number >= 1, got {number}")

@@ -16,7 +16,7 @@ import click
 
 from actdiag.cli.loading import load, reporting
 from actdiag.errors import ActdiagError, UsageError
-from actdiag.importing import call, check_name, current_folder_on_path, describe, find, telling
+from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
 from actdiag.types import CHOICES
 
 if TYPE_CHECKING:
@@ -48,9 +48,7 @@ class Request:
         Raises:
             UsageError: the first such option.
         """
-        for text, use in ((self.model, "the model"), (self.data, "--data"), (self.loss, "--loss")):
-            if text is not None:
-                check_name(text, use)
+        check_names({"the model": self.model, "--data": self.data, "--loss": self.loss})
         for name, number, least in (("steps", self.steps, 1), ("draws", self.draws, 3)):
             if number < least:
                 raise UsageError(f"{name} is a whole number >= {least}, got {number}")

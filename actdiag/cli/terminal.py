@@ -75,11 +75,7 @@ class Terminal:
             self.console.print(Text(f"Wrote {folder}"), soft_wrap=True)
 
     def _print(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
-        text = Text(" " * indent)
-        for part in parts:
-            words, style = (part, "") if isinstance(part, str) else part
-            text.append(printable(words), style)
-        self.console.print(text, soft_wrap=not self.console.is_terminal)
+        print_line(self.console, *parts, indent=indent)
 
     def _verdict(self, run: Run, diagnosis: Diagnosis) -> None:
         verdict, votes = diagnosis.verdict, diagnosis.votes
@@ -220,3 +216,12 @@ def _number(value: object) -> str:
 
 def _percent(share: float) -> str:
     return "-" if math.isnan(share) else percent(share)
+
+
+def print_line(console: Console, *parts: str | tuple[str, str], indent: int = 0) -> None:
+    """Print words, each plain or with a style; a terminal wraps them, a file does not."""
+    text = Text(" " * indent)
+    for part in parts:
+        words, style = (part, "") if isinstance(part, str) else part
+        text.append(printable(words), style)
+    console.print(text, soft_wrap=not console.is_terminal)
