@@ -28,7 +28,7 @@ class VanishingGradient(Fade):
     What it measures:
         The norm of dLoss/dPreactivation per sample, sqrt(mean_i ||delta_i||^2), of each hidden layer over
         that of the last one. A ratio has no unit: scaling the loss changes nothing. It is read together with
-        the signal on its way up: a weight's gradient is the product of both, and a net in which either
+        the signal on its way up: a weight's gradient is the product of both, and a net in which each
         shrinks by two and a half decades learns as little as one in which the gradient shrinks by five.
 
     Why it matters:
