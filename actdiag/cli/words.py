@@ -118,7 +118,7 @@ def _gradient(point: FixedPoint, depth: int) -> str:
     power = 0.5 * (depth - 1) * math.log10(point.chi_1)
     return (
         f"its square {way} e times in xi_grad = {point.xi_grad:.3g} layers, at this rate its norm by "
-        f"1e{power:+.1f} over {depth} layers"
+        f"a factor of 10^{power:.1f} over {depth} layers"
     )
 
 
