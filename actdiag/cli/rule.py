@@ -11,6 +11,9 @@ import click
 from actdiag.errors import UsageError
 from actdiag.rules import RULES, Rule
 
+PROTOCOL = """The protocol: plain SGD, batches of 128, standardised inputs, 400 steps at each of the learning
+rates 1e-3, 1e-2, 1e-1 and 1. A network that stays below 30% of ten classes does not train."""
+
 
 @click.command("rule")
 @click.argument("name", required=False)
@@ -57,4 +60,6 @@ def _text(rule: type[Rule]) -> str:
         lines += ["Thresholds:"]
         lines += [f"    {k} = {v['value']:g}  ({v['source']})" for k, v in _thresholds(rule).items()]
         lines += [""]
+    if "protocol" in "\n".join(lines):
+        lines += [PROTOCOL, ""]
     return "\n".join([*lines, "Fires:", f"    {rule.bad}", "Does not fire:", f"    {rule.good}"])

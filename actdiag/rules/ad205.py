@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from actdiag.activations import activation
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
@@ -100,6 +101,12 @@ def _centred_behind(run: Run, rows: pd.DataFrame) -> pd.Series:
 
 
 def _remedy(run: Run, rows: pd.DataFrame) -> str:
-    if run.spec is not None and run.spec["bias"]:
+    if run.spec is None:
+        return "Take an activation whose mean is near zero there, or put a norm behind it."
+    if run.spec["bias"]:
         return f"Use --bias 0: {run.spec['bias']:g} shifts the outputs."
-    return even_out(run, rows)
+    if run.spec["residual"]:
+        return "Use --norm batch, or fewer layers: means add up in residual sums, and differences do not."
+    if activation(str(run.spec["act"])).partner is None:
+        return even_out(run, rows)
+    return "Use --norm batch, which takes the mean off behind the next product."

@@ -35,7 +35,7 @@ class Slope(Rule, ABC):
             Severity.ERROR if limit in ("error", "both") else Severity.WARNING,
             found,
             f"{message}, a factor of {ratio ** (1 / apart):.2g} per layer.",
-            even_out(run, found),
+            even_out(run, run.hidden[run.hidden["name"].isin(run.chain)]),
             measured=ratio,
             expected=1.0,
             **self.against(limit),

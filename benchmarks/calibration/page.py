@@ -17,16 +17,17 @@ METHODS: Mapping[str, Any] = {
 }
 
 
-def page(table: pd.DataFrame, changes: pd.DataFrame, header: str) -> str:
+def page(table: pd.DataFrame, changes: pd.DataFrame, header: str, counts: str = "") -> str:
     """Return the whole page.
 
     Args:
         table: a row per network trained under the protocol: facts, `best`, and what each method says.
         changes: a row per network whose class is another one under another protocol.
         header: what was run, where and when thresholds were set.
+        counts: how many of all that were trained otherwise fail here and there.
     """
     parts = ["# How often the verdict is right", header, *_scores(table), *_classes(table)]
-    parts += [*_families(table), *_misses(table), *_changes(changes), METHOD]
+    parts += [*_families(table), *_misses(table), *_changes(changes, counts), METHOD]
     return "\n\n".join(parts) + "\n"
 
 
@@ -117,10 +118,11 @@ def _misses(table: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _changes(changes: pd.DataFrame) -> Iterator[str]:
+def _changes(changes: pd.DataFrame, counts: str) -> Iterator[str]:
     if changes.empty:
         return
     yield "## Labels that change under another protocol"
+    yield counts
     yield _table(
         ["protocol", "network", "class", "there", "best", "best there"],
         changes.astype(str).to_numpy().tolist(),
