@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from judging import found, judged, reason, silent
 from recordings import Layer, chained, made_up, with_module
+from torch import nn
 
+from actdiag import attach, check
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
-from actdiag.rules.chains import longest_chain
+from actdiag.rules.chains import ends, longest_chain
 from actdiag.types import Severity
 
 
@@ -243,3 +247,34 @@ def test_a_plain_chain_is_compared_as_a_whole_whatever_its_names() -> None:
     assert Run(recording.runs[0], recording).chain == BLOCKS
     first = joined(*BLOCKS, at=("blocks.0.in",))
     assert Run(first.runs[0], first).chain == BLOCKS
+
+
+@pytest.mark.parametrize("end", [nn.Sigmoid(), nn.Tanh(), nn.Softplus(), torch.sigmoid])
+def test_an_activation_that_the_model_returns_makes_no_hidden_layer(end: Any) -> None:
+    """As in an autoencoder: the output is not what a next layer is given."""
+
+    class Ending(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 16))
+            self.end = end
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.end(self.body(x))
+            return result
+
+    torch.manual_seed(0)
+    inputs = torch.rand(64, 16)
+    with attach(model := Ending()) as recorder:
+        model(inputs).square().mean().backward()
+        recorder.step()
+    assert Run.of(recorder.recording(), "model").chain == ("body.0",)
+    diagnosis = check(Ending(), inputs, inputs)
+    assert not {"AD205", "AD206"} & {finding.code for finding in diagnosis.findings}
+
+
+def test_an_inner_activation_that_the_model_returns_too_is_hidden() -> None:
+    modules = chained(made_up([Layer(), Layer()]), ("layer2.linear", "layer1.linear")).modules
+    root = {"name": "", "kind": "container", "same_tensor_as": "layer1.act"}
+    modules = pd.concat([modules, modules.head(1).assign(**root)], ignore_index=True)
+    assert not ends(modules).any()

@@ -17,7 +17,7 @@ from actdiag import schema
 from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.registry import Registry
-from actdiag.rules.chains import is_plain, longest_chain, peers
+from actdiag.rules.chains import ends, is_plain, longest_chain, peers
 from actdiag.types import Finding, Severity
 
 RULES: Registry[type[Rule]] = Registry("rule")
@@ -72,10 +72,13 @@ class Run:
 
     @cached_property
     def hidden(self) -> pd.DataFrame:
-        """Return the products that an activation follows, by layer: the hidden layers."""
+        """Return the products that an activation follows, by layer: the hidden layers.
+
+        The one whose activation is what the model returns, as an autoencoder's sigmoid, is the output layer.
+        """
         modules = self.recording.modules
         followed = (modules["kind"] == "product") & (modules["activation_after"] != "")
-        return modules[followed].sort_values("layer", kind="stable")
+        return modules[followed & ~ends(modules)].sort_values("layer", kind="stable")
 
     @cached_property
     def chain(self) -> tuple[str, ...]:

@@ -48,6 +48,18 @@ def peers(modules: pd.DataFrame, chain: Sequence[str], hidden: tuple[str, ...]) 
     return next((tuple(group) for group in reversed(groups.values()) if len(group) == largest), ())
 
 
+def ends(modules: pd.DataFrame) -> pd.Series:
+    """Return which products make what the model returns, through an activation and nothing else.
+
+    Args:
+        modules: the modules table of one run.
+    """
+    returned = set(modules.loc[modules["name"] == "", "same_tensor_as"]) - {""}
+    outer = modules[modules["name"].isin(returned) & (modules["kind"] == "activation")]
+    last = (modules["kind"] == "product") & modules["layer"].isin(outer["layer"])
+    return last & ~modules["name"].isin(modules["follows"])
+
+
 FULLY_CONNECTED = ("Linear", "LazyLinear", "linear", "addmm", "matmul", "mm")
 RESHAPING = ("Flatten", "Unflatten", "Identity")
 
