@@ -75,6 +75,8 @@ def of_chain(
     try:
         start, end = between(model, batch, chain[0], chain[-1])
         count = min(samples, len(start), len(end))
+        if not count:
+            raise ActdiagError("a Jacobian needs a sample, and the batch has none")
         found = [_of_sample(start, end, sample, steps) for sample in range(count)]
     except ActdiagError:
         raise
