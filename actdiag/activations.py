@@ -23,6 +23,8 @@ Function = Callable[[Array], Array]
 
 SELU_ALPHA = 1.6732632423543772
 SELU_SCALE = 1.0507009873554805
+LARGEST = 1e6
+"""Of an activation's parameter: its square stays in float64, whatever it meets."""
 SATURATED_SHARE = 0.05
 """A unit is saturated where its derivative is below this share of the derivative's maximum."""
 
@@ -70,7 +72,8 @@ def activation(text: str) -> Activation:
     """Return the activation that `text` names, as `relu` or `leaky_relu:0.1`.
 
     Raises:
-        UsageError: unknown name, or a parameter where none is taken, or not a finite number.
+        UsageError: unknown name, or a parameter where none is taken, or not a finite number of
+            ordinary size.
 
     >>> activation("tanh").saturation
     (-2.178..., 2.178...)
@@ -81,7 +84,10 @@ def activation(text: str) -> Activation:
         return factory()
     if name not in PARAMETRIC:
         raise UsageError(f"activation '{name}' takes no parameter, got '{text}'")
-    return replace(factory(parse_number(f"activation '{name}'", parameter)), name=text)
+    number = parse_number(f"activation '{name}'", parameter)
+    if abs(number) > LARGEST:
+        raise UsageError(f"activation '{name}' takes a number from -{LARGEST:g} to {LARGEST:g}, got '{text}'")
+    return replace(factory(number), name=text)
 
 
 PARAMETRIC = ("leaky_relu", "prelu", "elu")

@@ -103,3 +103,13 @@ def test_a_mistake_is_one_clear_line(arguments: str, words: str) -> None:
     output = run(*arguments.split(), code=2)
     assert words in output
     assert len([line for line in output.splitlines() if line.startswith("Error: ")]) == 1
+
+
+@pytest.mark.parametrize("act", ["leaky_relu:1e300", "prelu:-1e7", "elu:1e200"])
+def test_theory_takes_no_activation_whose_parameter_leaves_float64(act: str) -> None:
+    assert "from -1e+06 to 1e+06" in run("theory", "--act", act, code=2)
+    assert "from -1e+06 to 1e+06" in run("gain", act, code=2)
+
+
+def test_theory_takes_no_bias_whose_square_leaves_float64() -> None:
+    assert "with a finite square" in run("theory", "--critical", "--sigma-b", "1e300", code=2)

@@ -238,3 +238,13 @@ def test_theory_reads_no_measured_row_but_inputs_and_weights() -> None:
     blind = predicted(replace(recording, rows=rows), biases)
     left, right = (theory(each).drop(columns="run").reset_index(drop=True) for each in (blind, recording))
     pd.testing.assert_frame_equal(left, right, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("act", "gain"), [("relu", 1e30), ("leaky_relu:1e6", 1e25), ("linear", 1e-30), ("tanh", 1e30)]
+)
+def test_predicted_of_weights_whose_signal_leaves_float64(act: str, gain: float) -> None:
+    """A scan of them ran before theory looked at it, and still does."""
+    recording = scan(RunSpec(depth=6, width=32, batch=16, act=act, init="he", gain=gain))
+    assert not theory(recording).empty
+    assert diagnose(recording).verdict == "does not train"

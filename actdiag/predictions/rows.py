@@ -131,8 +131,8 @@ def _backward(chain: Chain, moments: Sequence[Moments], spread: Spread) -> Itera
 def _spreads(chain: Chain, moments: Sequence[Moments]) -> tuple[Spread, Spread]:
     """Return the spreads at finite width; NaN where they are not known."""
     layers = chain.layers[: len(moments)]
-    variance = np.array([each.preactivation.std**2 for each in moments])
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        variance = np.array([each.preactivation.std for each in moments]) ** 2
         share = 1.0 - np.array([layer.bias_variance for layer in layers]) / variance
     mean = np.array([layer.bias_mean for layer in layers])
     units = [layer.fan_out // chain.act.pieces for layer in layers]

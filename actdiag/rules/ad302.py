@@ -20,6 +20,9 @@ from actdiag.rules.remedies import initialise_modules, match_init
 from actdiag.theory import critical_variance, exact_gain, second_moment, second_slope
 from actdiag.types import Finding, Severity
 
+LARGEST = 1e280
+"""Of a second moment along the chain: the square of an activation's parameter times it stays in float64."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -204,7 +207,7 @@ def _drift(layers: Sequence[Weights]) -> tuple[float, float]:
     """
     q, logs, gradient = 1.0, [], 0.0
     for place, layer in enumerate(layers):
-        q = min(max(q * layer.variance * layer.fan_in, 1e-300), 1e300)
+        q = min(max(q * layer.variance * layer.fan_in, 1e-300), LARGEST)
         after = layers[place + 1] if place + 1 < len(layers) else None
         if after is not None:
             gradient += math.log10(max(second_slope(layer.act, q) * after.variance * after.fan_in, 1e-300))
