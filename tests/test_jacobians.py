@@ -279,8 +279,5 @@ def _plain() -> tuple[nn.Module, torch.Tensor]:
 def test_a_batch_without_a_sample_has_no_jacobian() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
     inputs, targets = torch.zeros(0, 4), torch.zeros(0, 2)
-    skipped = {
-        outcome.code: outcome.reason
-        for outcome in actdiag.check(model, inputs, targets, jacobian=True).skipped
-    }
-    assert "the batch has none" in skipped["AD402"]
+    skipped = {each.code for each in actdiag.check(model, inputs, targets, jacobian=True).skipped}
+    assert "AD402" in skipped
