@@ -73,7 +73,7 @@ class Ledger:
         entries = [entry for parent in parents if (entry := self.find(parent)) is not None]
         if entries:
             furthest = max(entries, key=lambda entry: entry.site.rank)
-            several = len({entry.site.product for entry in entries} - {""}) > 1
+            several = len({entry.site.product for entry in entries}) > 1
             self._note(tensor, furthest.site, False, several or furthest.joined)
 
     def come_from(self, tensor: torch.Tensor, site: Site) -> None:

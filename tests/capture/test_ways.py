@@ -9,7 +9,7 @@ import torch
 from capturing import record
 from torch import nn
 
-from actdiag import diagnose
+from actdiag import attach, diagnose
 
 
 class Written(nn.Module):
@@ -106,3 +106,22 @@ def test_parallel_branches_are_not_compared_with_each_other() -> None:
     assert [finding for finding in diagnosis.findings if finding.code.startswith(("AD1", "AD2"))] == []
     reasons = {outcome.code: outcome.reason for outcome in diagnosis.skipped}
     assert "there is one on the longest chain, 5 in other places" in reasons["AD101"]
+
+
+@pytest.mark.parametrize("join", [torch.add, torch.mul, lambda a, b: torch.cat([a, b], 1)[:, :32]])
+def test_ways_the_raw_input_joins_as_well(join: Callable[..., torch.Tensor]) -> None:
+    class Skip(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.head = nn.Linear(32, 32), nn.Linear(32, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            result: torch.Tensor = self.head(join(torch.relu(self.stem(x)), x))
+            return result
+
+    model = Skip()
+    with attach(model) as recorder:
+        model(torch.randn(8, 32)).sum().backward()
+        recorder.step()
+    modules = recorder.recording().modules.set_index("name")
+    assert modules.loc[["stem", "head"], "joined"].tolist() == [False, True]
