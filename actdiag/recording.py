@@ -165,9 +165,9 @@ def _read(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
     """Read a table exactly: every cell as text first, so that floats round-trip and "NA" stays a name."""
     text = pd.read_csv(path, dtype="str", keep_default_na=False, lineterminator="\n")
     if list(text.columns) != list(types):
-        raise ValueError(
-            f"{path.name} has columns {list(text.columns)[:5]}..., expected {list(types)[:5]}..."
-        )
+        missing, more = [name for name in types if name not in text], [*text.columns.difference([*types])]
+        told = [f"{what} {', '.join(names)}" for what, names in (("lacks", missing), ("has", more)) if names]
+        raise ValueError(f"{path.name} {' and '.join(told) or 'has its columns in another order'}")
     return pd.DataFrame({name: _parse(text[name], kind) for name, kind in types.items()})
 
 

@@ -153,3 +153,11 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         replacing(tmp_path / "file" / "run"),
     ):
         pass
+
+
+def test_a_table_of_other_columns_is_refused_by_their_names(tmp_path: Path) -> None:
+    folder = scan(RunSpec(depth=1, width=4, batch=8)).save(tmp_path / "old")
+    table = pd.read_csv(folder / "rows.csv", dtype=str, keep_default_na=False)
+    table.drop(columns=["dtype", "expected_low"]).assign(extra="1").to_csv(folder / "rows.csv", index=False)
+    with pytest.raises(ActdiagError, match=r"lacks .*expected_low.* and has extra"):
+        Recording.load(folder)
