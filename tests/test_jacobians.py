@@ -281,3 +281,12 @@ def test_a_batch_without_a_sample_has_no_jacobian() -> None:
     inputs, targets = torch.zeros(0, 4), torch.zeros(0, 2)
     skipped = {each.code for each in actdiag.check(model, inputs, targets, jacobian=True).skipped}
     assert "AD402" in skipped
+
+
+@pytest.mark.parametrize("numbers", [{}, [], "much", {**ISOMETRY, "mean_square": "x"}, {"top_share": 1.0}])
+def test_damaged_numbers_are_not_judged(numbers: Any) -> None:
+    recording = made_up([Layer(), Layer()])
+    (run,) = recording.runs
+    facts = {**recording.meta["runs"][run], "jacobian": numbers}
+    damaged = replace(recording, meta={**recording.meta, "runs": {run: facts}})
+    assert "are damaged" in reason("AD402", damaged)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
@@ -56,11 +57,14 @@ class IllConditionedJacobian(Rule):
         numbers = run.facts.get("jacobian")
         if numbers is None:
             raise NotJudged("no Jacobian was measured: scan with --jacobian, or check(..., jacobian=True)")
-        if "reason" in numbers:
+        if isinstance(numbers, dict) and "reason" in numbers:
             raise NotJudged(str(numbers["reason"]))
-        rms, share = float(numbers["mean_square"]) ** 0.5, float(numbers["top_share"])
-        layers, remedy = int(numbers["layers"]), even_out(run, rows)
-        known = {name: numbers[name] for name in ("largest", "smallest", "samples")}
+        try:
+            rms, share = math.sqrt(float(numbers["mean_square"])), float(numbers["top_share"])
+            layers, remedy = max(int(numbers["layers"]), 1), even_out(run, rows)
+            known = {name: numbers[name] for name in ("largest", "smallest", "samples")}
+        except (KeyError, TypeError, ValueError) as error:
+            raise NotJudged(f"the recording's numbers of the Jacobian are damaged: {error!r}") from error
         if not self.floor <= rms <= self.ceiling:
             yield self.finding(
                 run, Severity.WARNING, rows,
