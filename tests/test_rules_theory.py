@@ -155,3 +155,27 @@ def test_no_scan_is_called_another_network_than_it_is(act: str) -> None:
     for init, seed in (("xavier", 0), ("he", 1), ("torch_default", 2), ("orthogonal", 3)):
         recording = scan(RunSpec(depth=8, width=64, act=act, init=init, batch=64, seed=seed))
         assert judged("AD401", recording).findings == ()
+
+
+def test_a_recipe_is_named_by_the_layer_with_the_most_weights() -> None:
+    """Few weights stray far, and may look like another recipe than all the others follow."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(9, 144), nn.ReLU(), nn.Linear(144, 64), nn.ReLU(), nn.Linear(64, 64))
+    model.extend([nn.ReLU(), nn.Linear(64, 2)])
+    with torch.no_grad():
+        for layer, variance in ((model[0], 0.322 / 9), (model[2], 1 / 432), (model[4], 1 / 192)):
+            weight = layer.get_parameter("weight").normal_()
+            weight.sub_(weight.mean()).div_(weight.pow(2).mean().sqrt()).mul_(variance**0.5)
+    with attach(model) as recorder:
+        model(torch.randn(32, 9)).sum().backward()
+        recorder.step()
+    finding = found("AD302", recorder.recording())
+    assert "0.333 / fan_in (torch's default" in finding.message
+
+
+def test_one_more_layer_is_told_in_the_singular() -> None:
+    layers = [Layer(weight=(1 / 300) ** 0.5, fan_in=100, units=100)] * 3
+    layers.append(Layer(weight=(1 / 30000) ** 0.5, fan_in=100, units=100))
+    layers.append(Layer(weight=(1 / 30000) ** 0.5, fan_in=100, units=100))
+    del layers[:2]
+    assert "(and 1 more layer has another)" in found("AD302", made_up(layers, act="relu")).message

@@ -125,19 +125,21 @@ class InitActivationMismatch(Rule):
     ) -> Finding:
         worst = max(off, key=lambda layer: abs(math.log(layer.ratio)))
         same = [layer for layer in off if is_same(layer.ratio, worst.ratio, layer.count)]
-        more = f" (and {len(off) - len(same)} more layers have another)" if len(same) < len(off) else ""
-        has = f"{spelled(worst.variance, worst.fan_in, worst.fan_out)}{more}"
+        others = len(off) - len(same)
+        more = f" (and {others} more layer{'s have' if others > 1 else ' has'} another)" if others else ""
+        named = max(same, key=lambda layer: layer.count)  # most weights: the surest number
+        has = f"{spelled(named.variance, named.fan_in, named.fan_out)}{more}"
         return self.finding(
             run,
             severity,
             pd.DataFrame(
                 {"layer": [layer.layer for layer in off], "module": [layer.module for layer in off]}
             ),
-            f"The weights of {_where(run, same)} have Var[w] = {has}; {worst.act.name} needs "
-            f"{numeral(worst.needed)} / fan_in. By theory, biases aside, {_spoken(signal, gradient)}.",
+            f"The weights of {_where(run, same)} have Var[w] = {has}; {named.act.name} needs "
+            f"{numeral(named.needed)} / fan_in. By theory, biases aside, {_spoken(signal, gradient)}.",
             _remedy(run, off),
-            measured=worst.variance * worst.fan_in,
-            expected=worst.needed,
+            measured=named.variance * named.fan_in,
+            expected=named.needed,
             **self.against("decade" if severity is Severity.WARNING else "factor"),
         )
 
