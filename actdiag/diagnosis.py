@@ -83,7 +83,7 @@ def _judge(rule: Rule, views: Iterable[Run]) -> tuple[list[Finding], str]:
     reasons: list[str] = []
     for run in views:
         try:
-            found = [_cap(rule, run, _dated(finding, run)) for finding in rule.judge(run)]
+            found = [_cap(rule, run, _dated(rule, finding, run)) for finding in rule.judge(run)]
         except NotJudged as reason:
             reasons.append(str(reason))
             continue
@@ -93,12 +93,13 @@ def _judge(rule: Rule, views: Iterable[Run]) -> tuple[list[Finding], str]:
     return findings, "" if "" in reasons else reasons[0]
 
 
-def _dated(finding: Finding, run: Run) -> Finding:
+def _dated(rule: Rule, finding: Finding, run: Run) -> Finding:
     """Say from which step on something was found, unless it was the first."""
     if run.step is None:
         return finding
     message = f"{finding.message.removesuffix('.')} (from step {run.step})."
-    return replace(finding, message=message, remedy=LATER_REMEDY, step=run.step)
+    remedy = finding.remedy if rule.remedies_later else LATER_REMEDY
+    return replace(finding, message=message, remedy=remedy, step=run.step)
 
 
 def _worst_first(findings: Iterable[Finding]) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from fake_recording import log_counts
@@ -141,3 +142,14 @@ def test_gradients_of_a_float16_model_underflow_without_loss_scaling() -> None:
     assert small[0][0] is Severity.WARNING
     assert "subnormal in float16" in small[0][1]
     assert not large
+
+
+def test_underflow_in_float16_later_in_training_is_no_fault_of_training() -> None:
+    """The loss has converged, so gradients are small: scaling the loss is still what helps."""
+    first, later = graded(1.0), graded(1e-9)
+    rows = pd.concat([first.rows, later.rows.assign(step=10)], ignore_index=True)
+    counts = {place + len(first.rows): each for place, each in later.histograms.items()}
+    recording = replace(first, rows=rows, histograms={**first.histograms, **counts})
+    finding = found("AD902", recording)
+    assert (finding.severity, finding.step) == (Severity.INFO, 10)
+    assert "scale the loss" in finding.remedy

@@ -11,7 +11,7 @@ import pandas as pd
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.formats import FORMATS, formats_of, share_below
-from actdiag.rules.remedies import even_out
+from actdiag.rules.remedies import even_out_or_later
 from actdiag.types import Finding, Severity
 
 HALF = FORMATS["float16"]
@@ -49,6 +49,7 @@ class Underflow(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 36 --width 64 --act tanh --init normal:0.01"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
     calibrated: ClassVar[bool] = False
+    remedies_later: ClassVar[bool] = True
 
     share: float = threshold(
         0.05, "Micikevicius et al. 2018, section 3.1: 5% below the smallest number do harm"
@@ -80,7 +81,7 @@ class Underflow(Rule):
             f"{kind or 'its format'}: it loses digits, and what is smaller has become zero{gone}.",
             "Scale the loss (torch.amp.GradScaler), or take bfloat16."
             if kind == "float16"
-            else even_out(run, found),
+            else even_out_or_later(run, found),
             measured=float(lost.iloc[worst]),
             expected=0.0,
             **self.against("share"),

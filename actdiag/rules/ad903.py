@@ -12,7 +12,7 @@ import pandas as pd
 from actdiag.numerals import numeral
 from actdiag.rules.base import Rule, Run, finite, register, threshold
 from actdiag.rules.formats import FORMATS, formats_of
-from actdiag.rules.remedies import even_out
+from actdiag.rules.remedies import even_out_or_later
 from actdiag.types import Finding, Severity
 
 HALF, WIDER = FORMATS["float16"], ("bfloat16", "float32", "float64")
@@ -47,6 +47,7 @@ class Overflow(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init normal:1"
     good: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init he"
     calibrated: ClassVar[bool] = False
+    remedies_later: ClassVar[bool] = True
 
     share: float = threshold(
         0.1, "of the largest number: one decade, the step between neighbouring learning rates of the protocol"
@@ -79,7 +80,7 @@ class Overflow(Rule):
             Severity.WARNING,
             found,
             f"{_reached(rows, sizes, worst)}, and {kind} ends at {FORMATS[kind].largest:.2g}.",
-            remedy if run.spec is None else even_out(run, found),
+            remedy if run.spec is None and run.step is None else even_out_or_later(run, found),
             measured=float(shares.iloc[worst]),
             expected=f"< {self.share:g}",
             **self.against("share"),

@@ -253,6 +253,8 @@ class Rule(ABC):
     """Thresholds come from theory or calibration on plain chains: capped at warning elsewhere."""
     once: ClassVar[bool] = False
     """Looks at every step, or at none in particular: not to be judged again at later steps."""
+    remedies_later: ClassVar[bool] = False
+    """Knows what to do at later steps as well: elsewhere the start's remedies give way to training's."""
     of_modules: ClassVar[bool] = False
     """Looks at the modules table alone, which no step changes."""
 

@@ -27,6 +27,11 @@ SAME_VARIANCE = 1.1
 """Two variances within this factor are the same recipe: gains are quoted to two digits."""
 
 
+def even_out_or_later(run: Run, rows: pd.DataFrame) -> str:
+    """Return `even_out` of the start, and at later steps what to do about training."""
+    return even_out(run, rows) if run.step is None else LATER_REMEDY
+
+
 def even_out(run: Run, rows: pd.DataFrame) -> str:
     """Return what keeps signal and gradient at one size from layer to layer."""
     if run.spec is None:
