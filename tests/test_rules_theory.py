@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -179,3 +180,17 @@ def test_one_more_layer_is_told_in_the_singular() -> None:
     layers.append(Layer(weight=(1 / 30000) ** 0.5, fan_in=100, units=100))
     del layers[:2]
     assert "(and 1 more layer has another)" in found("AD302", made_up(layers, act="relu")).message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"norm": "layer"}, "plain chains alone"),
+        ({"dropout": 0.5}, "plain chains alone"),
+        ({"residual": True}, "plain chains alone"),
+        ({"init": "lsuv"}, "do not depend on the data"),
+        ({"width": 4}, "too narrow"),
+    ],
+)
+def test_why_there_is_no_band_is_told(changes: dict[str, Any], words: str) -> None:
+    assert words in reason("AD401", scan(RunSpec(**{"depth": 3, "width": 32, "batch": 16, **changes})))

@@ -64,7 +64,7 @@ class TheoryMismatch(Rule):
             raise NotJudged(str(run.facts.get("theory") or "the recording holds no rows of theory"))
         known = [(what, rows) for what, rows in _sides(run, theory) if not rows.empty]
         if not known:
-            raise NotJudged("no band is known at this width and depth: too narrow, or too far from theory")
+            raise NotJudged(_why_no_band(run))
         for what, rows in known:
             found = rows[self._strays(rows)]
             if not found.empty:
@@ -96,6 +96,15 @@ class TheoryMismatch(Rule):
             expected_high=float(worst["high"]),
             **self.against("beyond"),
         )
+
+
+def _why_no_band(run: Run) -> str:
+    spec = run.spec or {}
+    if spec.get("norm", "none") != "none" or spec.get("dropout") or spec.get("residual"):
+        return "a band is known for plain chains alone, without norm, dropout and residual sums"
+    if spec.get("init") == "lsuv":
+        return "a band is known for weights that do not depend on the data alone"
+    return "no band is known at this width and depth: too narrow, or too far from theory"
 
 
 def _sides(run: Run, theory: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
