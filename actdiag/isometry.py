@@ -77,6 +77,8 @@ def of_chain(
         count = min(samples, len(start), len(end))
         if not count:
             raise ActdiagError("a Jacobian needs a sample, and the batch has none")
+        if not all(bool(part[:count].isfinite().all()) for part in (start, end)):
+            raise ActdiagError("the preactivations are not finite, so there is no Jacobian to speak of")
         found = [_of_sample(start, end, sample, steps) for sample in range(count)]
     except ActdiagError:
         raise

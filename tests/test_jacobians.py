@@ -290,3 +290,10 @@ def test_damaged_numbers_are_not_judged(numbers: Any) -> None:
     facts = {**recording.meta["runs"][run], "jacobian": numbers}
     damaged = replace(recording, meta={**recording.meta, "runs": {run: facts}})
     assert "are damaged" in reason("AD402", damaged)
+
+
+def test_signals_that_are_not_finite_have_no_jacobian() -> None:
+    """The derivative of a ReLU at NaN is 0 or 1, and would hide it."""
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
+    with pytest.raises(ActdiagError, match="not finite"):
+        actdiag.jacobian(model, torch.full((3, 4), math.nan))
