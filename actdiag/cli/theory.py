@@ -108,8 +108,10 @@ def _limit(facts: dict[str, Any], features: int, classes: int) -> FixedPoint | s
 
 def _edge(name: str, sigma_b: float) -> FixedPoint | str:
     """Return the critical point with this bias, or why there is none."""
-    if not (sigma_b >= 0.0 and math.isfinite(sigma_b * sigma_b)):
-        raise UsageError(f"--sigma-b is a standard deviation >= 0 with a finite square, got {sigma_b}")
+    if not (sigma_b >= 0.0 and math.isfinite(sigma_b)):
+        raise UsageError(f"--sigma-b is a standard deviation >= 0, got {sigma_b}")
+    if math.isinf(sigma_b * sigma_b):
+        raise UsageError(f"--sigma-b is a standard deviation with a finite square, got {sigma_b}")
     act = activation(name)
     try:
         return fixed_point(act, critical_sigma_w2(act, sigma_b**2), sigma_b**2)
