@@ -12,7 +12,7 @@ from torch import nn
 from actdiag.batches import ModelBatch
 from actdiag.errors import ActdiagError
 from actdiag.importing import one_line
-from actdiag.jacobians import between, jacobian_of, mean_square, singular_values
+from actdiag.jacobians import between, jacobian_of, mean_square, passes, singular_values
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
 
@@ -79,6 +79,8 @@ def of_chain(
             raise ActdiagError("a Jacobian needs a sample, and the batch has none")
         if not all(bool(part[:count].isfinite().all()) for part in (start, end)):
             raise ActdiagError("the preactivations are not finite, so there is no Jacobian to speak of")
+        if not passes(end, start):
+            raise ActdiagError(f"no gradient passes from '{chain[-1]}' back to '{chain[0]}'")
         found = [_of_sample(start, end, sample, steps) for sample in range(count)]
     except ActdiagError:
         raise

@@ -35,6 +35,12 @@ class Operator:
     backward: Product
 
 
+def passes(output: torch.Tensor, at: torch.Tensor) -> bool:
+    """Return whether the graph leads from an output back to a tensor at all; step functions cut it."""
+    (slope,) = torch.autograd.grad(output.sum(), at, retain_graph=True, allow_unused=True)
+    return slope is not None
+
+
 def jacobian_of(output: torch.Tensor, at: torch.Tensor, sample: int) -> Operator:
     """Return the Jacobian of one sample's output with respect to the same sample of a tensor before it.
 

@@ -297,3 +297,9 @@ def test_signals_that_are_not_finite_have_no_jacobian() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 2))
     with pytest.raises(ActdiagError, match="not finite"):
         actdiag.jacobian(model, torch.full((3, 4), math.nan))
+
+
+def test_where_no_gradient_passes_there_is_no_jacobian() -> None:
+    recording = actdiag.scan(RunSpec(depth=3, width=16, batch=16, act="step"), jacobian=True)
+    skipped = {outcome.code: outcome.reason for outcome in actdiag.diagnose(recording).skipped}
+    assert "no gradient passes from 'layer3.linear' back to 'layer1.linear'" in skipped["AD402"]
