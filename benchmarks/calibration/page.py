@@ -99,9 +99,7 @@ def _misses(table: pd.DataFrame) -> Iterator[str]:
     yield "## Misses, by cell"
     cells = by_cell(table, METHODS["actdiag"])
     best = table.groupby("cell")["best"].apply(lambda found: ", ".join(f"{value:.2f}" for value in found))
-    codes = table.groupby("cell")["errors"].agg(
-        lambda found: " ".join(sorted({code for text in found for code in text.split()}))
-    )
+    codes = table.groupby("cell")["errors"].agg(_said)
     wrong = cells[cells["said"] != cells["fails"]].join(best).join(codes)
     yield _table(
         ["cell", "side", "family", "said", "reached (seeds)"],
@@ -110,12 +108,20 @@ def _misses(table: pd.DataFrame) -> Iterator[str]:
                 f"{row.act}, {row.init}, depth {row.depth}",
                 "held" if row.held else "calibration",
                 str(row.family),
-                str(row.errors) or "no error",
+                str(row.errors),
                 str(row.best),
             ]
             for row in wrong.sort_values(["held", "act", "init"]).itertuples()
         ],
     )
+
+
+def _said(errors: pd.Series) -> str:
+    """Return which errors a cell's networks got, and how many of them got one."""
+    codes = sorted({code for text in errors for code in text.split()})
+    if not codes:
+        return "no error"
+    return f"{' '.join(codes)} ({(errors != '').sum()} of {len(errors)})"
 
 
 def _changes(changes: pd.DataFrame, counts: str) -> Iterator[str]:
