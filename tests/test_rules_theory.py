@@ -72,7 +72,7 @@ def test_the_remedy_speaks_of_modules_in_a_model_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("recording", "words"),
     [
-        (drawn(1.0, act="sigmoid"), "no initialiser is made for sigmoid"),
+        (drawn(1.0, act="sigmoid"), "no initializer is made for sigmoid"),
         (drawn(1.0, spec={"residual": True}), "residual sums set"),
         (with_module(drawn(1.0), "layer1.norm", calls=1, kind="norm"), "norms set the signal's size"),
         (made_up([Layer()] * 3), "the fans of no hidden layer's weights are known"),

@@ -173,7 +173,7 @@ def _judged(run: Run) -> list[Weights]:
     suited = [layer for layer in random if math.isfinite(layer.needed)]
     if not suited:
         names = ", ".join(sorted({layer.act.name for layer in random}))
-        raise NotJudged(f"no initialiser is made for {names}")
+        raise NotJudged(f"no initializer is made for {names}")
     return suited
 
 
