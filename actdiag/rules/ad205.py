@@ -75,7 +75,7 @@ class MeanShift(Rule):
             f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
             _remedy(run, rows[shares > self.share]),
             measured=float(shares.iloc[worst]),
-            expected=f"<= {RELU:.2g}, a ReLU's",
+            expected=f"<= {RELU:.2g}, a ReLU's mean^2 / variance",
             **self.against("share"),
         )
 
