@@ -67,7 +67,7 @@ class Profile:
     def limits(self, low: float, high: float) -> list[tuple[str, float]]:
         """Return the number formats' limits that lie between two values, largest first."""
         scaled = [(name, limit * self.scale) for name, limit in FORMAT_LIMITS]
-        times = "" if self.scale == 1.0 else " times sqrt(units)"
+        times = "" if self.scale == 1.0 else " \u00d7 \u221an"  # n: the units that a norm is taken over
         return [(name + times, limit) for name, limit in scaled if low < limit < high]
 
 
