@@ -167,6 +167,11 @@ def test_all_rules_at_once() -> None:
     run("rule", code=2)
 
 
+def test_a_rule_says_what_the_protocol_is_where_a_threshold_names_it() -> None:
+    assert "The protocol: plain SGD, batches of 128" in run("rule", "AD101").output
+    assert "The protocol" not in run("rule", "AD901").output
+
+
 @pytest.mark.parametrize(
     ("command", "words"),
     [

@@ -17,7 +17,7 @@ from matplotlib.patches import StepPatch
 
 from actdiag import plots
 from actdiag.panels import TAIL, activation_panels, gradient_panels, shared_axis
-from actdiag.profiles import BAND, layer_table
+from actdiag.profiles import BAND, Profile, layer_table
 from actdiag.recording import Recording
 from actdiag.reporters import REPORTERS
 from actdiag.svg import Line, LogAxis, line_chart
@@ -296,6 +296,12 @@ def test_the_last_backward_pass_is_drawn() -> None:
     figure = plots.profile(first_run(Recording(both, recording.modules, meta=recording.meta)))
     norms = [5.0 * np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
     np.testing.assert_allclose(lines(figure, 1)["gradient norm"], norms, rtol=1e-12)
+
+
+def test_a_limit_of_elements_says_that_it_is_drawn_for_a_norm() -> None:
+    assert Profile(()).limits(1e-5, 1e-4) == [("smallest normal float16", 2.0**-14)]
+    (limit,) = Profile((), scale=16.0).limits(5e-4, 5e-3)
+    assert limit == ("smallest normal float16 \N{MULTIPLICATION SIGN} \N{SQUARE ROOT}n", 2.0**-10)
 
 
 def test_chart_is_xml_with_gaps_marks_and_limits() -> None:

@@ -431,3 +431,11 @@ def test_odd_text_is_written_somehow() -> None:
     hostile = finding(recording.runs[0], message="a lone surrogate \ud800 and \u2028")
     for name in ("html", "json", "csv"):
         assert all(REPORTERS[name](recording, diagnosis(recording, hostile)).values())
+
+
+def test_an_option_in_a_remedy_is_not_broken_at_its_hyphens_and_stays_escaped() -> None:
+    recording = simulate(3, sigma=0.5)[0]
+    found = finding(recording.runs[0], remedy="Take --init he_normal <now>, or --norm-place after.")
+    page = REPORTERS["html"](recording, diagnosis(recording, found))["report.html"].decode()
+    assert '<span class="option">--init</span> he_normal &lt;now&gt;, or ' in page
+    assert '<span class="option">--norm-place</span> after.' in page

@@ -63,6 +63,15 @@ def test_training_reaches_what_the_protocol_lets_it() -> None:
     assert training.train(replace(spec, init="zeros"), protocol)["best"] < 0.15
 
 
+def test_every_learning_rate_starts_from_the_same_weights() -> None:
+    spec = RunSpec(depth=2, width=64, act="relu", init="he", data="digits")
+    behind, alone = (
+        training.train(spec, training.Protocol("short", rates=rates, steps=50))["reached"]["0.01"]
+        for rates in ((1e-3, 1e-2), (1e-2,))
+    )
+    assert behind == alone < training.ENOUGH
+
+
 def test_scores_are_those_of_scikit_learn() -> None:
     generator = np.random.default_rng(1)
     said, fails = (pd.Series(generator.random(500) < share) for share in (0.4, 0.3))
