@@ -14,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actdiag.cli.loading import load, reporting
-from actdiag.cli.options import exit_if_found, rule_options, settings_from, writing_options
+from actdiag.cli.options import (
+    data_options,
+    device_option,
+    exit_if_found,
+    rule_options,
+    settings_from,
+    writing_options,
+)
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
 from actdiag.recording import Recording
-from actdiag.types import CHOICES
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,12 +88,7 @@ class Request:
 
 @click.command("attach")
 @click.argument("model", metavar="PKG.MOD:BUILD")
-@click.option(
-    "--data", metavar="PKG.MOD:BATCHES", help="Function that returns inputs, (inputs, targets), or many."
-)
-@click.option(
-    "--loss", metavar="PKG.MOD:LOSS", help="loss(outputs, targets).  [default: one that fits the targets]"
-)
+@data_options
 @click.option(
     "--weights", type=click.Path(path_type=Path), metavar="FILE", help="A state_dict to load first."
 )
@@ -101,9 +102,7 @@ class Request:
 @click.option(
     "--seed", default=0, show_default=True, type=int, help="Of torch, numpy and python, before BUILD."
 )
-@click.option(
-    "--device", type=click.Choice(CHOICES["device"]), help="Where to run.  [default: as BUILD has it]"
-)
+@device_option
 @click.option("--train/--eval", "train", default=None, help="Mode of the model.  [default: as BUILD has it]")
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<pkg.mod-build>]"

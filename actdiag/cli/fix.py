@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actdiag.cli.loading import load, reporting
+from actdiag.cli.options import data_options, device_option
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
-from actdiag.types import CHOICES
 
 if TYPE_CHECKING:
     from actdiag.cli.advice import Paper
@@ -63,18 +63,11 @@ class Request:
 
 @click.command("fix")
 @click.argument("model", metavar="PKG.MOD:BUILD")
-@click.option(
-    "--data", metavar="PKG.MOD:BATCHES", help="Function that returns inputs, (inputs, targets), or many."
-)
-@click.option(
-    "--loss", metavar="PKG.MOD:LOSS", help="loss(outputs, targets).  [default: one that fits the targets]"
-)
+@data_options
 @click.option("--steps", default=200, show_default=True, type=int, help="Steps of each training run.")
 @click.option("--draws", default=3, show_default=True, type=int, help="Draws that confirm a remedy.")
 @click.option("--seed", default=0, show_default=True, type=int, help="Of the first draw.")
-@click.option(
-    "--device", type=click.Choice(CHOICES["device"]), help="Where to run.  [default: as BUILD has it]"
-)
+@device_option
 @click.option("--allow-norm", is_flag=True, help="Norms before activations may be suggested.")
 @click.option("--allow-activation", is_flag=True, help="Other activations may be suggested.")
 @click.option(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from actdiag.settings import Settings
-from actdiag.types import Diagnosis, Severity
+from actdiag.types import CHOICES, Diagnosis, Severity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("html", "png", "csv", "json")
@@ -53,6 +53,28 @@ def writing_options(command: Command) -> Command:
     )
     force = click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
     return force(formats(command))
+
+
+def data_options(command: Command) -> Command:
+    """Add --data and --loss, of a model of the user's own."""
+    batches = click.option(
+        "--data",
+        metavar="PKG.MOD:BATCHES",
+        help="Function that returns inputs, (inputs, targets), or many.",
+    )
+    loss = click.option(
+        "--loss",
+        metavar="PKG.MOD:LOSS",
+        help="loss(outputs, targets).  [default: one that fits the targets]",
+    )
+    return batches(loss(command))
+
+
+def device_option(command: Command) -> Command:
+    """Add --device, of a model of the user's own."""
+    return click.option(
+        "--device", type=click.Choice(CHOICES["device"]), help="Where to run.  [default: as BUILD has it]"
+    )(command)
 
 
 def settings_from(select: tuple[str, ...], ignore: tuple[str, ...], assignments: tuple[str, ...]) -> Settings:
