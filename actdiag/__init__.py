@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from actdiag.attaching import attach as attach
     from actdiag.checking import check as check
+    from actdiag.comparing import compare as compare
     from actdiag.diagnosis import diagnose as diagnose
     from actdiag.recording import Recording as Recording
     from actdiag.remedying.advising import suggest as suggest
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "attach": "actdiag.attaching",
     "check": "actdiag.checking",
+    "compare": "actdiag.comparing",
     "diagnose": "actdiag.diagnosis",
     "Recording": "actdiag.recording",
     "jacobian": "actdiag.spectrum",

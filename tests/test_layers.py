@@ -27,8 +27,10 @@ TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples "
     "jacobians"
 )
-FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots curves reporters"
-TOP = "attaching checking compare isometry predictions recipes integrations remedying scanning spectrum"
+FRAME_SIDE = (
+    "rules settings diagnosis coverage numerals profiles panels svg plots curves comparisons reporters"
+)
+TOP = "attaching checking comparing isometry predictions recipes integrations remedying scanning spectrum"
 
 PARTS = {
     name: words.split()
@@ -175,7 +177,7 @@ def test_every_part_that_can_be_broken_was_looked_at() -> None:
         ("actdiag.rules.base", "from actdiag.capture import attach"),
         ("actdiag.rules.base", "from matplotlib.figure import Figure"),
         ("actdiag.diagnosis", "import seaborn"),
-        ("actdiag.diagnosis", "from actdiag.compare import compare"),
+        ("actdiag.diagnosis", "from actdiag.comparing import compare"),
         ("actdiag.plots", "import torch.nn.functional as F"),
         ("actdiag.reporters.html", "import rich.table"),
         ("actdiag.scanning", "import click"),

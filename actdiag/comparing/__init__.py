@@ -1,0 +1,3 @@
+"""Measure many networks and put them into one recording."""
+
+from actdiag.comparing.engine import compare as compare
