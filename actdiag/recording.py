@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,19 @@ class Recording:
         meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
         modules = self.modules[self.modules["run"] == run]
         return Recording(rows, modules, histograms, linear, units, meta)
+
+    def split(self) -> Iterator[tuple[str, Recording]]:
+        """Yield each run's name and its part, as `of` has it, in one pass over the rows."""
+        rows = dict(iter(self.rows.groupby("run", sort=False)))
+        modules = dict(iter(self.modules.groupby("run", sort=False)))
+        for run in self.runs:
+            own = rows.get(run, self.rows.iloc[:0])
+            histograms, linear, units = (
+                {key: part[key] for key in own.index if key in part} for part in self._tables()
+            )
+            meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
+            mine = modules.get(run, self.modules.iloc[:0])
+            yield run, Recording(own, mine, histograms, linear, units, meta)
 
     def __eq__(self, other: object) -> bool:
         """Compare every number; NaN equals NaN."""

@@ -68,6 +68,7 @@ ALSO = {
     "curves": {"matplotlib", "seaborn"},
     "reporters": {"matplotlib", "seaborn", "jinja2", "markupsafe"},
     "weights": {"safetensors"},
+    "comparing": {"distributed"},
     "integrations": {"lightning", "transformers", "accelerate", "tensorboard", "wandb", "pytest"},
 }
 """What single modules may import besides."""

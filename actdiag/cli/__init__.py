@@ -15,6 +15,7 @@ from actdiag.errors import ActdiagError
 
 COMMANDS = {
     "scan": "Measure a network at initialisation and say whether it will train.",
+    "compare": "Measure a grid of networks: which activation goes with which initializer.",
     "attach": "Measure a model of your own, given as pkg.mod:build.",
     "fix": "Try remedies on copies of your model, and say which one helps.",
     "diagnose": "Judge a saved recording again, with other rules or thresholds.",

@@ -8,13 +8,54 @@ from typing import Any, TypeVar
 
 import click
 
+from actdiag.cli.values import number_or_word
 from actdiag.settings import Settings
-from actdiag.types import CHOICES, Diagnosis, Severity
+from actdiag.types import CHOICES, Diagnosis, RunSpec, Severity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 FORMATS = ("html", "png", "csv", "json")
 FOUND = 3
 """Exit code where --fail-on is met."""
+DEFAULT = RunSpec()
+
+
+def spec_option(name: str, text: str, **more: Any) -> Callable[[Command], Command]:
+    """Return the option for a field of `RunSpec`, with the field's own default."""
+    default = getattr(DEFAULT, name)
+    default = [default] if more.get("multiple") else default
+    return click.option(
+        f"--{name.replace('_', '-')}", default=default, show_default=default is not None, help=text, **more
+    )
+
+
+def _choice(name: str, text: str) -> Callable[[Command], Command]:
+    return spec_option(name, text, type=click.Choice(CHOICES[name]))
+
+
+_SPEC_OPTIONS = (
+    spec_option(
+        "gain", "Instead of the initializer's own.", metavar="NUMBER|torch|exact", callback=number_or_word
+    ),
+    spec_option("bias", "Value of every bias.  [default: 0]", type=float),
+    _choice("norm", "Normalisation in each hidden layer."),
+    _choice("norm_place", "Before or after the activation."),
+    spec_option("dropout", "Dropout probability.", type=float),
+    spec_option("residual", "Add each layer's input to its output.", is_flag=True),
+    spec_option("data", "Data source; actdiag list data."),
+    spec_option("features", "Input features (gaussian).  [default: the width]", type=int),
+    spec_option("classes", "Outputs.  [default: 10, or what the data holds]", type=int),
+    click.option(
+        "--standardise/--no-standardise",
+        default=True,
+        show_default=True,
+        help="Real data: columns to mean 0, variance 1.",
+    ),
+    spec_option("batch", "Samples measured.", type=int),
+    _choice("loss", "Mean over the batch."),
+    _choice("dtype", "Number format of weights and data."),
+    _choice("device", "Where to run."),
+    spec_option("seed", "Of weights, data and dropout.", type=int),
+)
 
 _RULE_OPTIONS = (
     click.option(
@@ -32,6 +73,13 @@ _RULE_OPTIONS = (
     click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON and nothing else."),
     click.option("--quiet", "-q", is_flag=True, help="Print the verdict alone."),
 )
+
+
+def spec_options(command: Command) -> Command:
+    """Add an option for each field of `RunSpec` but depth, width, act and init."""
+    for option in reversed(_SPEC_OPTIONS):
+        command = option(command)
+    return command
 
 
 def rule_options(command: Command) -> Command:

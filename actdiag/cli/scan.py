@@ -3,68 +3,33 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from actdiag.cli.loading import load, reporting
-from actdiag.cli.options import Command, exit_if_found, rule_options, settings_from, writing_options
+from actdiag.cli.options import (
+    exit_if_found,
+    rule_options,
+    settings_from,
+    spec_option,
+    spec_options,
+    writing_options,
+)
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
 from actdiag.sources import parse_source
-from actdiag.types import CHOICES, RunSpec
-
-DEFAULT = RunSpec()
-
-
-def _number_or_word(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
-    """Return --gain as a float, or as the word for `RunSpec` to judge."""
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return value
-
-
-def _option(name: str, text: str, **more: Any) -> Callable[[Command], Command]:
-    """Return the option for a field of `RunSpec`, with the field's own default."""
-    default = getattr(DEFAULT, name)
-    return click.option(
-        f"--{name.replace('_', '-')}", default=default, show_default=default is not None, help=text, **more
-    )
-
-
-def _choice(name: str, text: str) -> Callable[[Command], Command]:
-    return _option(name, text, type=click.Choice(CHOICES[name]))
+from actdiag.types import RunSpec
 
 
 @click.command("scan")
-@_option("depth", "Hidden layers; 0 is a perceptron.", type=int)
-@_option("width", "Units of each hidden layer.", type=int)
-@_option("act", "Activation; actdiag list activations.")
-@_option("init", "Initializer; actdiag list initializers.")
-@_option("gain", "Instead of the initializer's own.", metavar="NUMBER|torch|exact", callback=_number_or_word)
-@_option("bias", "Value of every bias.  [default: 0]", type=float)
-@_choice("norm", "Normalisation in each hidden layer.")
-@_choice("norm_place", "Before or after the activation.")
-@_option("dropout", "Dropout probability.", type=float)
-@_option("residual", "Add each layer's input to its output.", is_flag=True)
-@_option("data", "Data source; actdiag list data.")
-@_option("features", "Input features (gaussian).  [default: the width]", type=int)
-@_option("classes", "Outputs.  [default: 10, or what the data holds]", type=int)
-@click.option(
-    "--standardise/--no-standardise",
-    default=True,
-    show_default=True,
-    help="Real data: columns to mean 0, variance 1.",
-)
-@_option("batch", "Samples measured.", type=int)
-@_choice("loss", "Mean over the batch.")
-@_choice("dtype", "Number format of weights and data.")
-@_choice("device", "Where to run.")
-@_option("seed", "Of weights, data and dropout.", type=int)
+@spec_option("depth", "Hidden layers; 0 is a perceptron.", type=int)
+@spec_option("width", "Units of each hidden layer.", type=int)
+@spec_option("act", "Activation; actdiag list activations.")
+@spec_option("init", "Initializer; actdiag list initializers.")
+@spec_options
 @click.option("--seeds", default=1, show_default=True, type=int, help="Draws; the verdict is the majority.")
 @click.option("--jacobian", is_flag=True, help="Singular values across the hidden layers, for AD402.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<slug>]")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -53,6 +54,18 @@ class Terminal:
         with self._errors.status(what) if visible else nullcontext():
             yield
 
+    @contextmanager
+    def counting(self, what: str, things: str) -> Iterator[Callable[[int, int], None]]:
+        """Yield a function to be told how many things of how many are done; show it, with the time left."""
+        visible = self._errors.is_terminal and not (self.quiet or self.as_json)
+        columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn(f"{things}, left:")
+        progress = Progress(
+            *columns, TimeRemainingColumn(), console=self._errors, transient=True, disable=not visible
+        )
+        with progress:
+            task = progress.add_task(what, total=None)
+            yield lambda done, total: progress.update(task, completed=done, total=total)
+
     def show(self, recording: Recording, diagnosis: Diagnosis) -> None:
         """Print the diagnosis of a recording."""
         if self.as_json:
@@ -74,16 +87,17 @@ class Terminal:
         if not (self.as_json or self.quiet):
             self.console.print(Text(f"Wrote {folder}"), soft_wrap=True)
 
-    def _print(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
+    def line(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
+        """Print words, see `print_line`."""
         print_line(self.console, *parts, indent=indent)
 
     def _verdict(self, run: Run, diagnosis: Diagnosis) -> None:
         verdict, votes = diagnosis.verdict, diagnosis.votes
         share = "" if len(diagnosis.runs) == 1 else f" ({votes[verdict]} of {len(diagnosis.runs)} draws)"
-        self._print((verdict.upper(), f"bold {COLOURS.get(verdict, '')}"), f"{share}: {_sentence(run)}")
+        self.line((verdict.upper(), f"bold {COLOURS.get(verdict, '')}"), f"{share}: {_sentence(run)}")
         others = ", ".join(f"{count} {name}" for name, count in votes.items() if name != verdict)
         if others:
-            self._print(f"The other draws: {others}. Shown below: {run.name}.")
+            self.line(f"The other draws: {others}. Shown below: {run.name}.")
 
     def _layers(self, run: Run) -> None:
         """Print the richest table that fits; names go last where they are those of the user's own model."""
@@ -100,12 +114,13 @@ class Terminal:
         *richer, poorest = shapes
         self.console.print()
         tables = (self._table(layers, *shape) for shape in richer)
-        self.console.print(next(filter(self._fits, tables), None) or self._table(layers, *poorest))
+        self.console.print(next(filter(self.fits, tables), None) or self._table(layers, *poorest))
         if len(layers) > len(_shown(layers)):
-            self._print(f"... {len(layers) - len(_shown(layers))} more layers in report.html")
+            self.line(f"... {len(layers) - len(_shown(layers))} more layers in report.html")
         self.console.print()
 
-    def _fits(self, table: Table) -> bool:
+    def fits(self, table: Table) -> bool:
+        """Return whether a table has room in the terminal."""
         wide = self.console.options.update(max_width=1000)
         return self.console.measure(table, options=wide).maximum <= self.console.width
 
@@ -150,33 +165,33 @@ class Terminal:
 
     def _finding(self, finding: Finding) -> None:
         mark = (f"{finding.severity.value} {finding.code} {finding.name}", f"bold {MARKS[finding.severity]}")
-        self._print(mark, f": {finding.message}")
+        self.line(mark, f": {finding.message}")
         evidence = ", ".join(
             f"{name} {_number(value)}"
             for name, value in finding.evidence.items()
             if name != "threshold_source"
         )
         if evidence:
-            self._print(f"{evidence} ({finding.evidence.get('threshold_source', '')})", indent=4)
-        self._print(("Remedy: ", "bold"), finding.remedy, indent=4)
+            self.line(f"{evidence} ({finding.evidence.get('threshold_source', '')})", indent=4)
+        self.line(("Remedy: ", "bold"), finding.remedy, indent=4)
         self.console.print()
 
     def _checks(self, run: Run, diagnosis: Diagnosis) -> None:
         coverage = Coverage.of(run.recording.modules)
         found = len({finding.code for finding in diagnosis.findings})
         passed, skipped = len(diagnosis.passed), len(diagnosis.skipped)
-        self._print(f"{coverage}; rules: {found} found something, {passed} passed, {skipped} not judged")
+        self.line(f"{coverage}; rules: {found} found something, {passed} passed, {skipped} not judged")
         for gap in coverage.gaps[:MOST_GAPS]:
-            self._print(f"{gap}: {some(gap.names)}", indent=4)
+            self.line(f"{gap}: {some(gap.names)}", indent=4)
         if len(coverage.gaps) > MOST_GAPS:
-            self._print(f"and {len(coverage.gaps) - MOST_GAPS} more reasons, in report.html", indent=4)
+            self.line(f"and {len(coverage.gaps) - MOST_GAPS} more reasons, in report.html", indent=4)
         reasons: dict[str, list[str]] = {}
         for outcome in diagnosis.skipped:
             reasons.setdefault(outcome.reason, []).append(f"{outcome.code} {outcome.name}")
         for reason, rules in reasons.items():
-            self._print(f"not judged: {', '.join(rules)}: {reason}", indent=4)
+            self.line(f"not judged: {', '.join(rules)}: {reason}", indent=4)
         for note in (*remarks(run), *run.facts.get("notes", ())):
-            self._print(f"note: {note}", indent=4)
+            self.line(f"note: {note}", indent=4)
 
 
 def _sentence(run: Run) -> str:

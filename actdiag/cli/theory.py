@@ -10,20 +10,13 @@ from typing import Any
 import click
 
 from actdiag.activations import activation
+from actdiag.cli.values import number_or_word
 from actdiag.cli.words import LAYER_NOTE, edge_lines, layer_rows, limit_lines, plain, title
 from actdiag.errors import UsageError
 from actdiag.theory import FixedPoint, NoTheory, chain, critical_sigma_w2, fixed_point, prediction
 from actdiag.types import CHOICES, RunSpec
 
 DEFAULT = RunSpec()
-
-
-def _gain(ctx: click.Context, param: click.Parameter, value: str | None) -> float | str | None:
-    """Return --gain as a float, or as the word for `RunSpec` to judge."""
-    try:
-        return None if value is None else float(value)
-    except ValueError:
-        return value
 
 
 @click.command("theory")
@@ -38,7 +31,7 @@ def _gain(ctx: click.Context, param: click.Parameter, value: str | None) -> floa
 @click.option("--features", type=int, help="Input features.  [default: the width]")
 @click.option("--classes", default=10, show_default=True, type=int, help="Outputs.")
 @click.option(
-    "--gain", metavar="NUMBER|torch|exact", callback=_gain, help="Instead of the initializer's own."
+    "--gain", metavar="NUMBER|torch|exact", callback=number_or_word, help="Instead of the initializer's own."
 )
 @click.option("--bias", type=float, help="Value of every bias.  [default: 0]")
 @click.option("--norm", default="none", show_default=True, type=click.Choice(CHOICES["norm"]), help="Norm.")

@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from actdiag.errors import ActdiagError
 from actdiag.folders import recover, replacing
@@ -50,7 +49,7 @@ def report(
     folder = Path(folder)
     names = [formats] if isinstance(formats, str) else formats
     reporters = [REPORTERS[name] for name in dict.fromkeys(names)]
-    place = _place(folder, recording, force)
+    place = _place(folder, recording.runs, force)
     files = {name: data for reporter in reporters for name, data in reporter(recording, diagnosis).items()}
     with replacing(place) as fresh:
         recording.write(fresh)
@@ -58,6 +57,15 @@ def report(
             (fresh / name).write_bytes(data)
         _keep_others(place, fresh)
     return folder
+
+
+def check_folder(folder: Path, runs: Iterable[str], force: bool = False) -> None:
+    """Raise now what `report` would raise of the folder after the runs of these names were measured.
+
+    Raises:
+        ActdiagError: the folder holds something else.
+    """
+    _place(folder, runs, force)
 
 
 def _keep_others(old: Path, fresh: Path) -> None:
@@ -68,7 +76,7 @@ def _keep_others(old: Path, fresh: Path) -> None:
             copy(path, fresh / path.name)
 
 
-def _place(folder: Path, recording: Recording, force: bool) -> Path:
+def _place(folder: Path, runs: Iterable[str], force: bool) -> Path:
     """Return the folder to replace, links followed, once it is sure that nothing else is lost."""
     try:
         place = folder.resolve()
@@ -79,7 +87,7 @@ def _place(folder: Path, recording: Recording, force: bool) -> Path:
         recover(place)
         if place.exists() and not place.is_dir():
             raise ActdiagError(f"{folder} is a file, expected a folder: name another with --out")
-        if place.exists() and not force and not _replaceable(place, recording):
+        if place.exists() and not force and not _replaceable(place, runs):
             raise ActdiagError(
                 f"{folder} exists and is not a report of this run: --force replaces it, --out names another"
             )
@@ -88,16 +96,12 @@ def _place(folder: Path, recording: Recording, force: bool) -> Path:
     return place
 
 
-def _replaceable(folder: Path, recording: Recording) -> bool:
+def _replaceable(folder: Path, runs: Iterable[str]) -> bool:
     """Return whether the folder is empty or holds a recording of the same runs."""
     if not any(folder.iterdir()):
         return True
     try:
         old = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        return bool(_specs(old) == _specs(json.loads(json.dumps(recording.meta))))
+        return set(old["runs"]) == set(runs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _specs(meta: Any) -> dict[str, Any]:
-    return {run: facts["spec"] for run, facts in meta["runs"].items()}

@@ -1,0 +1,136 @@
+"""`actdiag compare`: from a grid to a matrix, a ranking and a report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from actdiag.cli.loading import load, reporting
+from actdiag.cli.options import (
+    exit_if_found,
+    rule_options,
+    settings_from,
+    spec_option,
+    spec_options,
+    writing_options,
+)
+from actdiag.cli.terminal import Terminal
+from actdiag.errors import UsageError
+from actdiag.sources import parse_source
+from actdiag.types import RunSpec
+
+if TYPE_CHECKING:
+    from actdiag.recording import Recording
+
+JOURNAL = ".cells"
+"""Ending of the folder beside the report's in which finished cells are kept until the report is there."""
+
+
+@click.command("compare")
+@spec_option("init", "Initializer, or all; several times.", multiple=True)
+@spec_option("act", "Activation, or all; several times.", multiple=True)
+@spec_option("depth", "Hidden layers; several times.", type=int, multiple=True)
+@spec_option("width", "Units of each hidden layer; several times.", type=int, multiple=True)
+@spec_options
+@click.option("--seeds", default=1, show_default=True, type=int, help="Draws of each; the majority decides.")
+@click.option("--workers", default=1, show_default=True, type=int, help="Processes that measure.")
+@click.option("--scheduler", metavar="ADDRESS", help="Measure on a Dask cluster: tcp://127.0.0.1:8786.")
+@click.option("--resume", is_flag=True, help="Go on with the cells that an interrupted run has finished.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/compare-…]")
+@writing_options
+@rule_options
+def command(
+    init: tuple[str, ...],
+    act: tuple[str, ...],
+    depth: tuple[int, ...],
+    width: tuple[int, ...],
+    gain: float | str | None,
+    seeds: int,
+    workers: int,
+    scheduler: str | None,
+    resume: bool,
+    out: Path | None,
+    force: bool,
+    formats: tuple[str, ...],
+    select: tuple[str, ...],
+    ignore: tuple[str, ...],
+    assignments: tuple[str, ...],
+    fail_on: str | None,
+    as_json: bool,
+    quiet: bool,
+    **fields: Any,
+) -> None:
+    """Measure every combination, say which train, and draw them side by side.
+
+    Nothing is trained. --init all leaves out constant and takes normal:0.01 and uniform:0.05; --gain is for
+    the initializers that have one. Each cell runs on one thread: --workers 2 or more uses the others.
+
+    \b
+    actdiag compare --init normal:0.01 --init xavier --init he --act tanh --act relu
+    actdiag compare --init all --act all --seeds 3 --workers 4
+    """
+    settings = settings_from(select, ignore, assignments)
+    _check_workers(workers, scheduler)
+    base = RunSpec(**fields)
+    parse_source(base.data)
+    terminal = Terminal(as_json, quiet)
+    with terminal.doing("loading torch"):
+        # Threads that spin while they wait cost a busy machine several times the run itself.
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+        load("actdiag.comparing", "actdiag.comparing.grid", "actdiag.comparisons", *reporting(formats))
+    from actdiag.cli.matrix import show
+    from actdiag.comparing import grid as grids
+    from actdiag.comparisons import Comparison
+    from actdiag.diagnosis import diagnose
+    from actdiag.reporters import check_folder, report
+
+    specs = grids.grid(base, acts=act, inits=init, depths=depth, widths=width, seeds=seeds, gain=gain)
+    folder = out or Path("reports") / grids.slug(specs)
+    check_folder(folder, [spec.slug for spec in specs], force)
+    journal = folder.with_name(folder.name + JOURNAL)
+    if not resume:
+        shutil.rmtree(journal, ignore_errors=True)
+    recording = _measure(specs, _executor(workers, scheduler), journal, terminal)
+    diagnosis = diagnose(recording, settings)
+    with terminal.doing("drawing"):
+        report(recording, diagnosis, folder, formats, force=force)
+    shutil.rmtree(journal, ignore_errors=True)
+    show(terminal, Comparison(recording, diagnosis))
+    terminal.wrote(folder)
+    exit_if_found(diagnosis, fail_on)
+
+
+def _check_workers(workers: int, scheduler: str | None) -> None:
+    if workers < 1:
+        raise UsageError(f"--workers is a whole number >= 1, got {workers}")
+    if workers > 1 and scheduler is not None:
+        raise UsageError("--workers is for processes of this machine, --scheduler names others: give one")
+
+
+def _executor(workers: int, scheduler: str | None) -> Any:
+    """Return a context that yields the executor, None for this process alone."""
+    from actdiag.comparing import pools
+
+    if scheduler is not None:
+        return pools.scheduler(scheduler)
+    return pools.pool(workers) if workers > 1 else nullcontext()
+
+
+def _measure(specs: tuple[RunSpec, ...], executor: Any, journal: Path, terminal: Terminal) -> Recording:
+    """Measure the grid; finished cells stay in the journal until the report is written."""
+    from actdiag.comparing import compare
+
+    try:
+        with executor as engine, terminal.counting("measuring", "cells") as tell:
+            return compare(specs, engine, journal=journal, tell=tell)
+    except KeyboardInterrupt:
+        if journal.exists():
+            click.echo(
+                f"finished cells are kept in {journal}: the same command with --resume goes on", err=True
+            )
+        raise
