@@ -48,23 +48,33 @@ def compare(
         The runs in the order of the specs.
 
     Raises:
-        UsageError: no spec at all.
+        UsageError: no spec at all, or something else.
         ActdiagError: the journal cannot be read or written.
 
     >>> specs = [RunSpec(depth=3, width=16, batch=32, init=init) for init in ("normal:0.01", "xavier")]
     >>> compare(specs).runs
     ('tanh-normal-0.01-3x16-batch32', 'tanh-xavier-3x16-batch32')
     """
-    wanted = {spec.slug: spec for spec in reversed(list(specs))}
-    if not wanted:
-        raise UsageError("compare needs at least one RunSpec, got none")
-    order = list(reversed(wanted))
+    wanted = _by_name(specs)
+    order = list(wanted)
     kept = Journal(None if journal is None else Path(journal))
     found = kept.finished(order)
     chunks = chunked(wanted[name] for name in order if name not in found)
     told = _Count(len(order), len(found), tell)
     measured = _here(chunks, kept, told) if executor is None else _there(chunks, executor, kept, told)
     return _in_order(order, found, measured)
+
+
+def _by_name(specs: Iterable[RunSpec]) -> dict[str, RunSpec]:
+    """Return each different spec once, in order."""
+    wanted: dict[str, RunSpec] = {}
+    for spec in specs:
+        if not isinstance(spec, RunSpec):
+            raise UsageError(f"compare takes RunSpecs, got {spec!r}: write RunSpec(...)")
+        wanted.setdefault(spec.slug, spec)
+    if not wanted:
+        raise UsageError("compare needs at least one RunSpec, got none")
+    return wanted
 
 
 class _Count:
