@@ -8,12 +8,14 @@ from setuptools import Extension, setup
 # -ffp-contract=off keeps sums the same to the last bit with and without fused multiply-add.
 GNU_FLAGS = ["-O3", "-std=gnu11", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 
+SOURCES = ("kernels", "blocks", "measure", "loops", "packing", "summary")
+
 setup(
     ext_modules=[
         Extension(
             "actdiag._kernels",
-            [f"actdiag/_native/{name}.c" for name in ("kernels", "blocks", "measure", "loops", "summary")],
-            depends=[f"actdiag/_native/{name}.h" for name in ("blocks", "measure", "loops", "summary")],
+            [f"actdiag/_native/{name}.c" for name in SOURCES],
+            depends=[f"actdiag/_native/{name}.h" for name in SOURCES[1:]],
             extra_compile_args=GNU_FLAGS if os.name == "posix" else [],
             optional=True,
         )

@@ -15,7 +15,7 @@ from types import ModuleType
 VARIABLE = "ACTDIAG_KERNEL"
 """Set to 0 before Python starts, it leaves all measuring to torch."""
 MODULE = "actdiag._kernels"
-LAYOUT = 3
+LAYOUT = 4
 """What the compiled module must be of: an older one may lie about in a source tree."""
 
 

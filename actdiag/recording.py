@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag import schema
+from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
+from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.errors import SchemaError
 from actdiag.folders import replacing
 
-Arrays = dict[int, NDArray[Any]]
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
 UNIT_FIELDS = ("n", "mean", "std", "std_across", "max", "min")
 """The rows of a `units` array, each with one number per unit."""
@@ -64,27 +67,20 @@ class Recording:
 
     def of(self, run: str) -> Recording:
         """Return the part that belongs to one run; row indices are kept."""
-        rows = self.rows[self.rows["run"] == run]
-        kept = set(rows.index)
-        histograms, linear, units = (
-            {key: value for key, value in part.items() if key in kept} for part in self._tables()
+        if len(self.runs) == 1 and run in self.runs:
+            return self
+        rows, modules = (
+            frame.iloc[places.get(run, [])]
+            for frame, places in zip((self.rows, self.modules), self._places, strict=True)
         )
         meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
-        modules = self.modules[self.modules["run"] == run]
+        histograms, linear, units = (_part(table, rows.index) for table in self._tables())
         return Recording(rows, modules, histograms, linear, units, meta)
 
-    def split(self) -> Iterator[tuple[str, Recording]]:
-        """Yield each run's name and its part, as `of` has it, in one pass over the rows."""
-        rows = dict(iter(self.rows.groupby("run", sort=False)))
-        modules = dict(iter(self.modules.groupby("run", sort=False)))
-        for run in self.runs:
-            own = rows.get(run, self.rows.iloc[:0])
-            histograms, linear, units = (
-                {key: part[key] for key in own.index if key in part} for part in self._tables()
-            )
-            meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
-            mine = modules.get(run, self.modules.iloc[:0])
-            yield run, Recording(own, mine, histograms, linear, units, meta)
+    @cached_property
+    def _places(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return where the runs lie in the rows and in the modules: looked for once for all runs."""
+        return _runs_of(self.rows), _runs_of(self.modules)
 
     def __eq__(self, other: object) -> bool:
         """Compare every number; NaN equals NaN."""
@@ -115,12 +111,12 @@ class Recording:
         """Write the recording's files into an existing folder."""
         for name, frame in (("rows.csv", self.rows), ("modules.csv", self.modules)):
             frame.to_csv(folder / name, index=False, lineterminator="\n")
-        arrays = {f"{table}/{key}": value for table, part in self._named() for key, value in part.items()}
+        arrays = {f"{name}/{part}": value for name, table in self._stored() for part, value in table.saved()}
         np.savez_compressed(folder / "histograms.npz", **arrays)  # type: ignore[arg-type]
         (folder / "meta.json").write_text(json.dumps(self.meta, indent=1) + "\n", encoding="utf-8")
 
-    def _named(self) -> list[tuple[str, Arrays]]:
-        return list(zip(("histograms", "linear", "units"), self._tables(), strict=True))
+    def _stored(self) -> list[tuple[str, Histograms | Units]]:
+        return list(zip(("histograms", "linear", "units"), join([self._tables()], [0]), strict=True))
 
     @classmethod
     def load(cls, folder: str | Path) -> Recording:
@@ -159,9 +155,32 @@ class Recording:
 
 
 def _same(mine: Arrays, theirs: Arrays) -> bool:
+    if isinstance(mine, Stored) and type(mine) is type(theirs):
+        return mine.same(theirs)
     return mine.keys() == theirs.keys() and all(
         np.array_equal(value, theirs[key], equal_nan=value.dtype.kind == "f") for key, value in mine.items()
     )
+
+
+def _part(table: Arrays, rows: pd.Index[Any]) -> Arrays:
+    """Return the arrays of some rows."""
+    if isinstance(table, Stored):
+        return table.only(rows.to_numpy())
+    kept = set(rows)
+    return {key: value for key, value in table.items() if key in kept}
+
+
+def _runs_of(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return where the rows of each run lie: a slice where they follow each other, else their places."""
+    names = frame["run"].to_numpy()
+    changes = np.flatnonzero(names[1:] != names[:-1]) + 1
+    bounds = [0, *changes.tolist(), len(names)]
+    found: dict[str, Any] = {}
+    for first, last in pairwise(bounds):
+        if first < last:
+            name = names[first]
+            found[name] = np.flatnonzero(names == name) if name in found else slice(first, last)
+    return found
 
 
 def _check_version(meta: Mapping[str, Any], folder: Path) -> None:
@@ -192,13 +211,18 @@ def _parse(cells: pd.Series[str], kind: str) -> pd.Series[Any]:
     return cells.astype("int64") if kind == "int64" else cells
 
 
-def _read_arrays(path: Path) -> tuple[Arrays, Arrays, Arrays]:
-    tables: dict[str, Arrays] = {"histograms": {}, "linear": {}, "units": {}}
+def _read_arrays(path: Path) -> Tables:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        for name in archive.files:
-            table, _, key = name.partition("/")
-            tables[table][int(key)] = archive[name]
-    return tables["histograms"], tables["linear"], tables["units"]
+        held = {name: archive[name] for name in archive.files}
+    parts: dict[str, dict[str, NDArray[Any]]] = {"histograms": {}, "linear": {}, "units": {}}
+    for name, value in held.items():
+        table, _, part = name.partition("/")
+        parts[table][part] = value
+    log, linear = (
+        Histograms.read(size, **parts[name])
+        for name, size in (("histograms", LOG_BINS), ("linear", LINEAR_BINS))
+    )
+    return log, linear, Units.read(**parts["units"])
 
 
 def frame(records: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
@@ -208,17 +232,16 @@ def frame(records: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.
 
 
 def concatenate(recordings: Sequence[Recording]) -> Recording:
-    """Return one recording of all the runs, rows numbered anew."""
-    tables: tuple[Arrays, Arrays, Arrays] = {}, {}, {}
-    offset = 0
-    for recording in recordings:
-        for table, part in zip(tables, recording._tables(), strict=True):
-            table.update({key + offset: value for key, value in part.items()})
-        offset += len(recording.rows)
+    """Return one recording of all the runs, rows numbered anew; each one's rows are adjacent."""
+    sizes = [len(recording.rows) for recording in recordings]
+    firsts = [
+        recording.rows.index[0] if size else 0 for recording, size in zip(recordings, sizes, strict=True)
+    ]
+    offsets = (np.cumsum([0, *sizes[:-1]]) - firsts).tolist()
     runs = {run: facts for recording in recordings for run, facts in recording.meta["runs"].items()}
     return Recording(
         pd.concat([recording.rows for recording in recordings], ignore_index=True),
         pd.concat([recording.modules for recording in recordings], ignore_index=True),
-        *tables,
+        *join([recording._tables() for recording in recordings], offsets),
         meta={**recordings[0].meta, "runs": runs},
     )

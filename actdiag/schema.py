@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Goes up with every change that makes older recordings unreadable."""
 
 STATISTICS: Final = (

@@ -6,6 +6,7 @@
 
 #include "blocks.h"
 #include "measure.h"
+#include "packing.h"
 #include "summary.h"
 
 #define MOST_AXES 64
@@ -202,8 +203,7 @@ static PyObject *merge(PyObject *module, PyObject *const *arguments, Py_ssize_t 
     return bytes;
 }
 
-/* Take what a TensorState (state.py) says beside its block, which is the sixth of its fields. */
-static int take_state(PyObject *state, Block *block, Facts *facts) {
+int take_state(PyObject *state, Block *block, Facts *facts) {
     PyObject *saturated;
     if (!PyTuple_Check(state) || PyTuple_GET_SIZE(state) != 7) {
         PyErr_Format(PyExc_TypeError, "expected a TensorState, got %s", Py_TYPE(state)->tp_name);
@@ -320,6 +320,7 @@ static PyMethodDef methods[] = {
     {"observe", (PyCFunction)(void (*)(void))observe, METH_FASTCALL, observe_doc},
     {"merge", (PyCFunction)(void (*)(void))merge, METH_FASTCALL, merge_doc},
     {"describe", (PyCFunction)(void (*)(void))describe, METH_FASTCALL, describe_doc},
+    {"pack", (PyCFunction)(void (*)(void))pack, METH_FASTCALL, pack_doc},
     {"sizes", (PyCFunction)(void (*)(void))sizes, METH_FASTCALL, sizes_doc},
     {"outside", (PyCFunction)(void (*)(void))outside, METH_FASTCALL, outside_doc},
     {"instructions", name_instructions, METH_NOARGS, "Return the instruction set in use."},

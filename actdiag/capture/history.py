@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from actdiag import schema
+from actdiag.arrays import Tables, join
 from actdiag.capture.guard import from_signal
 from actdiag.capture.records import NUMBERS, Arrays, Floats, Place
 from actdiag.capture.weighing import Sizes
-from actdiag.recording import Arrays as RowArrays
 from actdiag.recording import Recording
 
 Judge = Callable[[Recording], frozenset[str]]
@@ -193,21 +193,9 @@ def rows_of(steps: Sequence[Step], constant: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame({name: columns.get(name, blank) for name in schema.ROWS}).astype(schema.ROWS)
 
 
-def arrays_of(steps: Sequence[Step]) -> tuple[RowArrays, RowArrays, RowArrays]:
+def arrays_of(steps: Sequence[Step]) -> Tables:
     """Return the histograms, linear histograms and unit arrays by row, where they were kept."""
-    kept = list(_numbered(steps))
-    linear = {index: arrays.linear(row) for index, arrays, row in kept}
-    return (
-        {index: arrays.log(row) for index, arrays, row in kept},
-        {index: counts for index, counts in linear.items() if counts is not None},
-        {index: arrays.units(row) for index, arrays, row in kept},
-    )
-
-
-def _numbered(steps: Sequence[Step]) -> Iterator[tuple[int, Arrays, int]]:
-    """Yield (row of the recording, arrays of its step, row in these)."""
-    first = 0
-    for step in steps:
-        if step.arrays is not None:
-            yield from ((first + row, step.arrays, row) for row in range(len(step.arrays)))
-        first += len(step.places)
+    starts = np.cumsum([0, *(len(step.places) for step in steps)]).tolist()
+    pairs = list(zip(steps, starts, strict=False))
+    kept = [(step.arrays.stored(), start) for step, start in pairs if step.arrays is not None]
+    return join([tables for tables, _ in kept], [start for _, start in kept])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from actdiag import schema
 from actdiag.activations import activation
+from actdiag.arrays import Histograms, Tables, Units
 from actdiag.bins import LOG_BINS
 from actdiag.capture.guard import from_signal
 from actdiag.capture.sites import Site
@@ -104,6 +105,17 @@ class Arrays:
         if self.scales[row] == 1.0:
             return units
         return np.vstack([units[:1], units[1:] / self.scales[row]])  # the first row counts values
+
+    def stored(self) -> Tables:
+        """Return all of them as a recording holds them, by row."""
+        if all(scale == 1.0 for scale in self.scales):
+            return self.table.stored()
+        rows = range(len(self))
+        return (
+            Histograms.of({row: self.log(row) for row in rows}),
+            self.table.stored()[1],
+            Units.of({row: self.units(row) for row in rows}),
+        )
 
     def compact(self) -> Arrays:
         """Return the same in little room, for keeping long."""

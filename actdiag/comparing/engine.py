@@ -159,7 +159,7 @@ def _in_order(order: Sequence[str], found: dict[str, Recording], measured: Seque
     """Return one recording of the runs in their order."""
     if not found:
         return concatenate(measured)
-    parts = found | {run: part for recording in measured for run, part in recording.split()}
+    parts = found | {run: recording.of(run) for recording in measured for run in recording.runs}
     return concatenate([parts[run] for run in order])
 
 

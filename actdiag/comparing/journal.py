@@ -29,9 +29,9 @@ class Journal:
         names = set(wanted)
         found: dict[str, Recording] = {}
         for recording in self._recordings():
-            for run, part in recording.split():
-                if run in names and not part.meta["runs"][run].get("error"):
-                    found[run] = part
+            for run, facts in recording.meta["runs"].items():
+                if run in names and not facts.get("error"):
+                    found[run] = recording.of(run)
         return found
 
     def add(self, recording: Recording) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ HEADER = 96
 SUMS, ACROSS = 6, 4
 _HAS_ACROSS, _HAS_LINEAR = 1, 2
 _SHAPE = Struct("=qq")
+_SPARSE: tuple[type[np.generic], ...] = (np.int64, np.uint16, np.uint32)
+_PACKED = (*_SPARSE, *_SPARSE, np.int64, np.float64, np.float32, np.float64)
 _KERNEL = kernel()
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 """Other types of tensors may have no memory of their own."""
@@ -72,6 +74,33 @@ def describe(states: Sequence[tuple[Any, ...]], dies: Sequence[bool]) -> Floats:
     """Return (states, len(schema.COUNTED)) numbers of states that hold blocks, see `table.describe`."""
     assert _KERNEL is not None
     return np.frombuffer(_KERNEL.describe(list(states), list(dies)), np.float64).reshape(len(states), -1)
+
+
+class Sparse(NamedTuple):
+    """Bins that are not empty, row after row: how many of each row, -1 for no histogram; places; counts."""
+
+    lengths: Ints
+    bins: NDArray[np.uint16]
+    counts: NDArray[np.uint32]
+
+
+class Packed(NamedTuple):
+    """The arrays of rows, as `arrays.Histograms` and `arrays.Units` hold them."""
+
+    log: Sparse
+    linear: Sparse
+    units: Ints
+    seen: Floats
+    narrow: NDArray[np.float32]
+    wide: Floats
+
+
+def pack(states: Sequence[tuple[Any, ...]]) -> Packed:
+    """Return the arrays of states that hold blocks."""
+    assert _KERNEL is not None
+    parts = zip(_KERNEL.pack(list(states)), _PACKED, strict=True)
+    arrays: list[Any] = [np.frombuffer(part, kind) for part, kind in parts]
+    return Packed(Sparse(*arrays[:3]), Sparse(*arrays[3:6]), *arrays[6:])
 
 
 def is_same(a: bytes, b: bytes) -> bool:

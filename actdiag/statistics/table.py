@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from actdiag.arrays import Histograms, Tables
+from actdiag.arrays import Units as StoredUnits
 from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.statistics import native
 from actdiag.statistics.packing import pack
@@ -89,6 +91,18 @@ class Table(NamedTuple):
         """Return a row's units, (6, units), their fields named by `recording.UNIT_FIELDS`."""
         return self._units(row).whole()
 
+    def stored(self) -> Tables:
+        """Return all arrays as a recording holds them, by row."""
+        rows = range(len(self.arrays))
+        if all(isinstance(held, TensorState) for held in self.arrays):
+            return _packed([held for held in self.arrays if isinstance(held, TensorState)])
+        linear = {row: self.linear(row) for row in rows}
+        return (
+            Histograms.of({row: self.log(row) for row in rows}),
+            Histograms.of({row: held for row, held in linear.items() if held is not None}, LINEAR_BINS),
+            StoredUnits.of({row: self.units(row) for row in rows}),
+        )
+
     def compact(self) -> Table:
         """Return a table with the same histograms and units to float32 that takes a few kB a row."""
         return self._replace(arrays=[self._kept(row) for row in range(len(self.numbers))])
@@ -102,6 +116,19 @@ class Table(NamedTuple):
         if isinstance(held, Kept):
             return held.units
         return next(_narrow([held.units], units_of(*native.sums_of(_block(held)), held.samples >= 2)))
+
+
+def _packed(states: Sequence[TensorState]) -> Tables:
+    """Return the arrays of states that hold blocks."""
+    if not states:
+        return Histograms.none(), Histograms.none(LINEAR_BINS), StoredUnits.none()
+    rows, packed = np.arange(len(states)), native.pack(states)
+    linear, bounded = packed.linear, packed.linear.lengths >= 0
+    return (
+        Histograms.adjacent(rows, *packed.log, LOG_BINS),
+        Histograms.adjacent(rows[bounded], linear.lengths[bounded], *linear[1:], LINEAR_BINS),
+        StoredUnits.adjacent(rows, packed.units, packed.seen, packed.narrow, packed.wide),
+    )
 
 
 def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
