@@ -38,8 +38,8 @@ class Gain:
     expected: float
 
     def __str__(self) -> str:
-        """Return what was measured, as a factor."""
-        return "unknown" if math.isnan(self.measured) else "\u00d7" + numeral(self.measured, padded=True)
+        """Return the measured factor."""
+        return "unknown" if math.isnan(self.measured) else numeral(self.measured, padded=True)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,8 @@ def _counts(comparison: Comparison) -> Iterator[str | tuple[str, str]]:
     yield f"{cells} {'network' if cells == 1 else 'networks'}{of_each}: "
     for place, (verdict, count) in enumerate(_present(comparison).items()):
         yield ", " if place else ""
-        yield f"{count} {verdict}", f"bold {COLOURS.get(verdict, '')}"
+        yield verdict, f"bold {COLOURS.get(verdict, '')}"
+        yield f" {count}"
 
 
 def _matrix(terminal: Terminal, sheet: Sheet) -> Table:
