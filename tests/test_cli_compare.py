@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 from rich.console import Console
@@ -60,7 +61,7 @@ def test_a_grid_gets_a_matrix_a_ranking_and_a_folder() -> None:
 
 def test_the_marks_are_the_verdicts_of_the_diagnosis() -> None:
     output = run(*SMALL, *PAIRS, "--json").output
-    cells = json.loads(output)["cells"]
+    cells = json.loads(output)["networks"]
     specs = grid(
         RunSpec(batch=32), acts=["tanh", "relu"], inits=["normal:0.01", "xavier"], depths=[6], widths=[16]
     )
@@ -174,8 +175,37 @@ def test_resume_measures_only_what_is_missing(monkeypatch: pytest.MonkeyPatch) -
     run(*SMALL, *PAIRS, "--out", "out", "--resume")
     assert asked == [specs[3].slug]
     assert not Path("out.cells").exists()
-    run(*SMALL, *PAIRS, "--out", "out")
-    assert asked[1:] == [spec.slug for spec in specs]
+    compare(specs[:3], journal="out.cells")
+    asked.clear()
+    output = run(*SMALL, *PAIRS, "--out", "out").output
+    assert output.startswith("leaving the finished cells in out.cells: --resume would go on with them\n")
+    assert asked == [spec.slug for spec in specs]
+    assert not Path("out.cells").exists()
+
+
+def test_csv_and_json_hold_the_ranking() -> None:
+    run(*SMALL, *PAIRS, "--format", "csv", "--out", "out")
+    told = json.loads((Path("out") / "report.json").read_text())["networks"]
+    frame = pd.read_csv(Path("out") / "networks.csv", keep_default_na=False)
+    assert frame["verdict"].tolist() == [network["verdict"] for network in told]
+    assert set(zip(frame["act"], frame["init"], strict=True)) == {(spec.act, spec.init) for spec in pairs()}
+    assert frame["rank"].tolist() == [1, 2, 3, 4]
+
+
+def test_progress_says_how_far_and_how_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    terminal = Terminal()
+    terminal._errors = Console(file=stream, width=100, force_terminal=True, color_system=None)
+    with terminal.counting("measuring", "cells") as tell:
+        tell(0, 40)
+        tell(7, 40)
+    assert "7/40" in stream.getvalue()
+    assert "left:" in stream.getvalue()
+    quiet = Terminal(quiet=True)
+    quiet._errors = Console(file=(silent := io.StringIO()), force_terminal=True)
+    with quiet.counting("measuring", "cells") as tell:
+        tell(7, 40)
+    assert silent.getvalue() == ""
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -93,7 +93,8 @@ def command(
     folder = out or Path("reports") / grids.slug(specs)
     check_folder(folder, [spec.slug for spec in specs], force)
     journal = folder.with_name(folder.name + JOURNAL)
-    if not resume:
+    if not resume and journal.exists():
+        click.echo(f"leaving the finished cells in {journal}: --resume would go on with them", err=True)
         shutil.rmtree(journal, ignore_errors=True)
     recording = _measure(specs, _executor(workers, scheduler), journal, terminal)
     diagnosis = diagnose(recording, settings)

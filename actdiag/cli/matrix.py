@@ -55,7 +55,7 @@ def show(terminal: Terminal, comparison: Comparison) -> None:
 def as_dict(comparison: Comparison) -> dict[str, Any]:
     """Return the ranked cells and the count of each verdict, as values that JSON can hold."""
     cells = comparison.table().to_dict("records")
-    content: dict[str, Any] = plain({"verdicts": _present(comparison), "cells": cells})
+    content: dict[str, Any] = plain({"verdicts": _present(comparison), "networks": cells})
     return content
 
 

@@ -18,7 +18,17 @@ Reporter = Callable[[Recording, Diagnosis], dict[str, bytes]]
 
 REPORTERS: Registry[Reporter] = Registry("report format")
 OWN = frozenset(
-    (*FILES, "report.html", "distributions.png", "profile.png", "layers.csv", "findings.csv", "report.json")
+    (
+        *FILES,
+        "report.html",
+        "matrix.png",
+        "distributions.png",
+        "profile.png",
+        "layers.csv",
+        "findings.csv",
+        "networks.csv",
+        "report.json",
+    )
 )
 """The names that actdiag writes, and so replaces; anything else in a folder is somebody's."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from actdiag.comparisons import Comparison, is_comparison
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.types import Diagnosis
@@ -25,6 +26,8 @@ def json_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
         "runs": runs,
         "versions": {name: recording.meta.get(name) for name in ("actdiag", "torch", "schema")},
     }
+    if is_comparison(recording):
+        content["networks"] = Comparison(recording, diagnosis).table().to_dict("records")
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     return {"report.json": (text + "\n").encode("utf-8", "backslashreplace")}
 

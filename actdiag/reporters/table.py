@@ -1,9 +1,10 @@
-"""The report for spreadsheets: one row per run and layer, one row per finding."""
+"""The report for spreadsheets: one row per run and layer, per finding, and per network compared."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from actdiag.comparisons import Comparison, is_comparison
 from actdiag.numerals import interval
 from actdiag.profiles import layer_table
 from actdiag.recording import Recording
@@ -27,7 +28,7 @@ _FINDING = (
 
 @REPORTERS.row("csv")
 def csv_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
-    """Return layers.csv and findings.csv."""
+    """Return layers.csv and findings.csv; of a comparison networks.csv as well, the best network first."""
     tables = [layer_table(Run.of(recording, run)).assign(run=run) for run in recording.runs]
     layers = pd.concat(tables, ignore_index=True)
     findings = pd.DataFrame(
@@ -47,7 +48,10 @@ def csv_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
         columns=list(_FINDING),
     )
     ordered = layers[["run", *layers.columns.drop("run")]]
-    return {"layers.csv": _bytes(ordered), "findings.csv": _bytes(findings)}
+    files = {"layers.csv": _bytes(ordered), "findings.csv": _bytes(findings)}
+    if is_comparison(recording):
+        files["networks.csv"] = _bytes(Comparison(recording, diagnosis).table())
+    return files
 
 
 def _bytes(frame: pd.DataFrame) -> bytes:
