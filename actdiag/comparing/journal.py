@@ -52,10 +52,8 @@ class Journal:
                 recording = Recording.load(place)
             except SchemaError:
                 continue
-            if (recording.meta.get("actdiag"), recording.meta.get("torch")) == (
-                __version__,
-                torch.__version__,
-            ):
+            wrote = recording.meta.get("actdiag"), recording.meta.get("torch")
+            if wrote == (__version__, torch.__version__):
                 yield recording
 
     def _places(self) -> list[Path]:

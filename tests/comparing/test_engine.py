@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -111,6 +112,11 @@ def test_processes_measure_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[0] == (0, len(specs))
     assert told[-1] == (len(specs), len(specs))
     assert told == sorted(told)
+
+
+def test_workers_leave_interrupts_to_their_parent() -> None:
+    with pool(1) as executor:
+        assert executor.submit(signal.getsignal, signal.SIGINT).result() == signal.SIG_IGN
 
 
 def test_any_pool_of_processes_will_do() -> None:
