@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+
+from actdiag.tables import Table
 
 LONGEST = 40
 """Characters of a module's name that a table or a sentence shows."""
@@ -56,16 +58,16 @@ class Coverage:
     gaps: tuple[Gap, ...]
 
     @classmethod
-    def of(cls, modules: pd.DataFrame) -> Coverage:
+    def of(cls, modules: pd.DataFrame | Table) -> Coverage:
         """Return the coverage that a modules table tells of."""
-        seen_functions = modules["name"].str.contains(FUNCTION) & (modules["reason"] == "")
-        own = modules[(modules["kind"] != "container") & ~_parts_of_products(modules) & ~seen_functions]
-        missed = own[own["reason"] != ""]
+        own = list(_own(modules))
         kinds: dict[tuple[str, bool], list[tuple[str, str]]] = {}
-        for name, reason, partly in zip(missed["name"], missed["reason"], missed["observed"], strict=True):
-            kinds.setdefault((_kind(reason), bool(partly)), []).append((name, reason))
+        for name, reason, observed in own:
+            if reason:
+                kinds.setdefault((_kind(reason), observed), []).append((name, reason))
         gaps = [_gap(kind, found, partly) for (kind, partly), found in kinds.items()]
-        return cls(int(own["observed"].sum()), len(own), tuple(sorted(gaps, key=lambda gap: -len(gap.names))))
+        seen = sum(observed for _, _, observed in own)
+        return cls(seen, len(own), tuple(sorted(gaps, key=lambda gap: -len(gap.names))))
 
     def __str__(self) -> str:
         parts = [f"observed {self.observed} of {self.total} modules"]
@@ -77,11 +79,15 @@ class Coverage:
         return ", ".join([*parts, f"{unseen} ran unseen"] if unseen else parts)
 
 
-def _parts_of_products(modules: pd.DataFrame) -> pd.Series:
-    """Return which modules lie inside a product that was observed."""
-    whole = (modules["kind"] == "product") & modules["observed"]
-    within = tuple(f"{name}." for name in modules.loc[whole, "name"] if name)
-    return modules["name"].str.startswith(within) if within else modules["name"] != modules["name"]
+def _own(modules: pd.DataFrame | Table) -> Iterator[tuple[str, str, bool]]:
+    """Yield name, reason, and whether it was observed, of the modules that count."""
+    columns = (modules[name].tolist() for name in ("name", "kind", "reason", "observed"))
+    rows = list(zip(*columns, strict=True))
+    products = tuple(f"{name}." for name, kind, _, seen in rows if kind == "product" and seen and name)
+    for name, kind, reason, seen in rows:
+        is_function = not reason and re.search(FUNCTION, name)
+        if kind != "container" and not is_function and not name.startswith(products):
+            yield name, reason, seen
 
 
 def _gap(kind: str, found: Sequence[tuple[str, str]], partly: bool) -> Gap:

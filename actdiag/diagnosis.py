@@ -21,6 +21,7 @@ MOST_STEPS = 50
 """Steps judged after the first; of more, as many as this, evenly spread, the last among them."""
 
 
+@np.errstate(all="ignore")  # 0 / 0 is NaN, which every rule knows of
 def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosis:
     """Judge every run by every selected rule.
 
@@ -40,41 +41,43 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
     findings: list[Finding] = []
     passed: list[Outcome] = []
     skipped: list[Outcome] = []
-    for name in recording.runs:
-        steps = list(_views(name, recording.of(name)))
+    for run in Run.all_of(recording):
+        steps = list(_views(run))
         for rule in rules:
             found, reason = _judge(rule, steps[:1] if rule.once else steps)
             findings += found
             if reason:
-                skipped.append(Outcome(rule.code, rule.name, name, reason))
+                skipped.append(Outcome(rule.code, rule.name, run.name, reason))
             elif not found:
-                passed.append(Outcome(rule.code, rule.name, name))
+                passed.append(Outcome(rule.code, rule.name, run.name))
     return Diagnosis(recording.runs, tuple(_worst_first(findings)), tuple(passed), tuple(skipped))
 
 
+@np.errstate(all="ignore")
 def codes_found(recording: Recording) -> frozenset[str]:
     """Return the codes of the rules that find an error or a warning at a recording's first step.
 
     A recorder asks it, step by step, whether there is something new.
     """
     rules, found = [rule for rule in Settings().rules() if not rule.of_modules], set()
-    for name in recording.runs:
-        run = Run(name, recording if len(recording.runs) == 1 else recording.of(name))
+    for run in Run.all_of(recording):
         for rule in rules:
             with suppress(NotJudged):
                 found |= {each.code for each in rule.judge(run) if each.severity is not Severity.INFO}
     return frozenset(found)
 
 
-def _views(name: str, recording: Recording) -> Iterator[Run]:
+def _views(run: Run) -> Iterator[Run]:
     """Yield the run at its first step, and at the later ones that are judged as well."""
-    first = Run(name, recording)
-    yield first
-    kept = first.rows.loc[first.rows.index.isin(list(recording.histograms)), "step"]
-    later = np.unique(kept[kept > first.rows["step"].min()])
+    yield run
+    steps, kept = run.rows["step"].tolist(), run.recording.histograms
+    first = min(steps, default=0)
+    numbered = zip(steps, run.rows.indices, strict=True)
+    later = sorted({step for step, index in numbered if step > first and index in kept})
     if len(later) > MOST_STEPS:
-        later = later[np.linspace(0, len(later) - 1, MOST_STEPS).round().astype(int)]
-    yield from (Run(name, recording, int(step)) for step in later)
+        places = np.linspace(0, len(later) - 1, MOST_STEPS).round().astype(int)
+        later = [later[place] for place in places]
+    yield from map(run.at_step, later)
 
 
 def _judge(rule: Rule, views: Iterable[Run]) -> tuple[list[Finding], str]:

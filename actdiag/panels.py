@@ -47,14 +47,14 @@ class Panel:
 
 def activation_panels(view: Run) -> list[Panel]:
     """Return the histogram of each layer's activation; over the whole range where phi is bounded."""
-    rows = view.at("activation").drop_duplicates("layer")
+    rows = view.at("activation").first_of_each("layer").to_frame()
     return _panels(view, rows, _bounds(view))
 
 
 def gradient_panels(view: Run) -> list[Panel]:
     """Return the histogram of each hidden layer's gradient; of the head's if that is all."""
     rows = gradient_rows(view)
-    hidden = rows[rows["layer"].isin(view.at("activation")["layer"])]
+    hidden = rows[rows["layer"].isin(view.at("activation")["layer"].tolist())]
     return _panels(view, hidden if len(hidden) else rows, None)
 
 
@@ -82,7 +82,7 @@ def shared_axis(panels: Sequence[Panel]) -> bool:
 
 def _bounds(view: Run) -> tuple[float, float] | None:
     """Return the range of the run's activation, None where it is not bounded or not one."""
-    names = set(view.recording.modules["activation_after"]) - {""}
+    names = set(view.modules["activation_after"]) - {""}
     try:
         ranges = {activation(str(name)).range for name in names}
     except ActdiagError:

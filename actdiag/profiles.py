@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from actdiag.recording import Recording
 from actdiag.rules.base import Run, sample_norm
+from actdiag.tables import Table
 from actdiag.types import Diagnosis
 
 Floats = NDArray[np.float64]
@@ -91,15 +92,15 @@ def title(run: Run) -> str:
 def remarks(run: Run) -> list[str]:
     """Return what a reader of the run's numbers should know: other steps, other branches."""
     rows = run.rows
-    signal = rows.loc[~rows["tensor"].isin(("weight", "weight_grad")), "step"]
-    steps = (signal if len(signal) else rows["step"]).unique()  # those between have sizes of weights alone
+    signal = rows[~rows.among("tensor", ("weight", "weight_grad"))]
+    steps = np.unique((signal or rows)["step"])  # those between have sizes of weights alone
     found = []
     if len(steps) > 1:
         found.append(
             f"{len(steps)} steps were recorded, {steps.min()} to {steps.max()}: the layers are shown as they "
             f"were at step {steps.min()}"
         )
-    if (run.rows["call"] > 0).any():
+    if (rows["call"] > 0).any():
         found.append("modules that were called several times are shown as they were at their first call")
     if run.aside:
         lie = "lies" if run.aside == 1 else "lie"
@@ -115,9 +116,9 @@ def product_rows(view: Run, tensor: str, rows: pd.DataFrame | None = None) -> pd
 
     The first weight of `rnn`, which has several, is `rnn:weight_ih_l0`.
     """
-    modules = view.recording.modules
-    rows = view.at(tensor) if rows is None else rows
-    products = modules["name"][(modules["kind"] == "product") & (modules["layer"] > 0)]
+    modules = view.modules
+    rows = view.at(tensor).to_frame() if rows is None else rows
+    products = modules[(modules["kind"] == "product") & (modules["layer"] > 0)]["name"]
     owners = rows["module"].map(lambda name: name.rpartition(":")[0])
     return rows[rows["module"].isin(products) | owners.isin(products)].drop_duplicates("layer")
 
@@ -131,7 +132,7 @@ def gradient_rows(view: Run, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     """
     if view.backward == "preactivation_grad":
         return product_rows(view, view.backward, rows)
-    return (view.at(view.backward) if rows is None else rows).drop_duplicates("layer")
+    return (view.at(view.backward).to_frame() if rows is None else rows).drop_duplicates("layer")
 
 
 def differentiated(view: Run) -> str:
@@ -146,11 +147,16 @@ def layer_table(view: Run) -> pd.DataFrame:
     activation), gradient_norm (mean over samples, see `gradient_rows`), grad_to_weight, expected_rms (of the
     activation, by theory); NaN where a layer has no such number.
     """
-    forward = view.at("activation").drop_duplicates("layer").set_index("layer")
-    inputs = view.at("input").drop_duplicates("layer").set_index("layer")
+    forward, inputs = (
+        view.at(tensor).first_of_each("layer").to_frame().set_index("layer")
+        for tensor in ("activation", "input")
+    )
     gradients = gradient_rows(view).set_index("layer")
     weights = product_rows(view, "weight_grad").set_index("layer")
-    products = view.recording.modules.query("kind == 'product' and layer > 0").drop_duplicates("layer")
+    modules = view.modules
+    products = (
+        modules[(modules["kind"] == "product") & (modules["layer"] > 0)].first_of_each("layer").to_frame()
+    )
     names = pd.concat([inputs["module"], products.set_index("layer")["name"], forward["module"]])
     names = names[~names.index.duplicated()].sort_index()
     table = pd.DataFrame({"module": names}, index=names.index.rename("layer"))
@@ -219,11 +225,10 @@ def _gradients(view: Run, source: str) -> pd.DataFrame:
 def _at(view: Run, source: str, tensor: str) -> pd.DataFrame:
     """Return the first step's rows of a tensor, measured or predicted, by layer."""
     if source == "measured":
-        return view.at(tensor)
-    rows = view.recording.rows
-    rows = rows[(rows["source"] == source) & (rows["tensor"] == tensor)]
-    first: pd.DataFrame = rows[rows["step"] == rows["step"].min()]
-    return first.sort_values(["layer", "call"], kind="stable")
+        return view.at(tensor).to_frame()
+    rows = view.theory[view.theory["tensor"] == tensor]
+    first: Table = rows[rows["step"] == min(rows["step"], default=0)]
+    return first.sorted_by("layer", "call").to_frame()
 
 
 def _measured(

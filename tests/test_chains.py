@@ -16,13 +16,14 @@ from actdiag import attach, check
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
 from actdiag.rules.chains import ends, longest_chain
+from actdiag.tables import Table
 from actdiag.types import Severity
 
 
-def table(follows: dict[str, str]) -> pd.DataFrame:
+def table(follows: dict[str, str]) -> Table:
     layers = range(1, len(follows) + 1)
     columns = {"kind": "product", "layer": layers, "name": list(follows), "follows": list(follows.values())}
-    return pd.DataFrame(columns)
+    return Table.of(pd.DataFrame(columns))
 
 
 def linear(*numbers: int) -> list[str]:
@@ -218,7 +219,7 @@ def test_a_run_looks_at_the_step_it_is_given() -> None:
     recording = Recording(rows, recording.modules, {}, {}, {}, recording.meta)
     assert Run("run", recording).at("activation")["rms"].tolist() == [1.0, 1.0]
     assert Run("run", recording, 7).at("activation")["rms"].tolist() == [3.0, 3.0]
-    assert Run("run", recording, 8).at("activation").empty
+    assert len(Run("run", recording, 8).at("activation")) == 0
     assert not judged("AD101", recording).findings
 
 
@@ -277,4 +278,4 @@ def test_an_inner_activation_that_the_model_returns_too_is_hidden() -> None:
     modules = chained(made_up([Layer(), Layer()]), ("layer2.linear", "layer1.linear")).modules
     root = {"name": "", "kind": "container", "same_tensor_as": "layer1.act"}
     modules = pd.concat([modules, modules.head(1).assign(**root)], ignore_index=True)
-    assert not ends(modules).any()
+    assert not ends(Table.of(modules)).any()

@@ -177,7 +177,7 @@ class Terminal:
         self.console.print()
 
     def _checks(self, run: Run, diagnosis: Diagnosis) -> None:
-        coverage = Coverage.of(run.recording.modules)
+        coverage = Coverage.of(run.modules)
         found = len({finding.code for finding in diagnosis.findings})
         passed, skipped = len(diagnosis.passed), len(diagnosis.skipped)
         self.line(f"{coverage}; rules: {found} found something, {passed} passed, {skipped} not judged")

@@ -47,7 +47,7 @@ class Measured:
 
 def _gradient_ratio(run: Run) -> float:
     try:
-        norms = sample_norm(run.chain_at(run.backward)).to_numpy()
+        norms = sample_norm(run.chain_at(run.backward))
     except NotJudged:
         return math.nan
     return float(norms[0] / norms[-1]) if len(norms) > 1 and norms[-1] else math.nan
@@ -55,7 +55,7 @@ def _gradient_ratio(run: Run) -> float:
 
 def _std_across(run: Run) -> float:
     try:
-        return float(run.signal()["std_across"].iloc[-1])
+        return float(run.signal()["std_across"][-1])
     except NotJudged:
         return math.nan
 

@@ -113,7 +113,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
 
 def _coverage(run: Run) -> dict[str, Any]:
     """Return what was seen of the model: a sentence, and the modules that were not, by reason."""
-    coverage = Coverage.of(run.recording.modules)
+    coverage = Coverage.of(run.modules)
     gaps = [
         {"what": str(gap), "names": [printable(name) or "the model itself" for name in gap.names]}
         for gap in coverage.gaps

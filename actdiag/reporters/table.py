@@ -29,7 +29,7 @@ _FINDING = (
 @REPORTERS.row("csv")
 def csv_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
     """Return layers.csv and findings.csv; of a comparison networks.csv as well, the best network first."""
-    tables = [layer_table(Run.of(recording, run)).assign(run=run) for run in recording.runs]
+    tables = [layer_table(run).assign(run=run.name) for run in Run.all_of(recording)]
     layers = pd.concat(tables, ignore_index=True)
     findings = pd.DataFrame(
         [

@@ -75,7 +75,7 @@ class UnobservedModule(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """List the gaps in the coverage: those that the verdict may suffer from, and the others."""
-        coverage = Coverage.of(run.recording.modules)
+        coverage = Coverage.of(run.modules)
         blind = [gap for gap in coverage.gaps if not _harmless(gap)]
         known = [gap for gap in coverage.gaps if _harmless(gap)]
         if blind:
@@ -92,11 +92,10 @@ class UnobservedModule(Rule):
         reasons = "; ".join(
             f"{count}{gap.reason} ({some(gap.names)})" for count, gap in zip(counts, gaps, strict=True)
         )
-        modules = run.recording.modules.rename(columns={"name": "module"})
         finding = self.finding(
             run,
             severity,
-            modules[modules["module"].isin(names)],
+            run.modules[run.modules.among("name", set(names))],
             f"{len(names)} of {total} modules {what}: {reasons}.",
             " ".join(dict.fromkeys(map(_remedy, gaps))),
             measured=len(names),

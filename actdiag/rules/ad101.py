@@ -66,12 +66,12 @@ class VanishingGradient(Fade):
         norms = sample_norm(rows)
         if (norms == 0).any():
             raise NotJudged("a hidden gradient is exactly zero (see AD103)")
-        ratios = norms / norms.iloc[-1]
+        ratios = norms / norms[-1]
         smallest = float(ratios.min())
         if smallest >= self.floor:
             return
         place = int(ratios.argmin())
-        low, last = int(rows["layer"].iloc[place]), int(rows["layer"].iloc[-1])
+        low, last = int(rows["layer"][place]), int(rows["layer"][-1])
         yield self.fade(
             run,
             rows[ratios < self.floor],

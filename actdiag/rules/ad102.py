@@ -63,14 +63,14 @@ class ExplodingGradient(Slope):
         """Compare each hidden layer's gradient with the last one's."""
         rows = two_layers(run, finite(run.chain_at(run.backward)))
         norms = sample_norm(rows)
-        if norms.iloc[-1] == 0:
+        if norms[-1] == 0:
             raise NotJudged("the gradient of the last hidden layer is exactly zero (see AD103)")
-        ratios = norms / norms.iloc[-1]
+        ratios = norms / norms[-1]
         largest = float(ratios.max())
         if largest <= self.ceiling:
             return
         place = int(ratios.argmax())
-        low, last = int(rows["layer"].iloc[place]), int(rows["layer"].iloc[-1])
+        low, last = int(rows["layer"][place]), int(rows["layer"][-1])
         yield self.slope(
             run,
             rows[ratios > self.ceiling],

@@ -7,11 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
-
 from actdiag.coverage import some
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
+from actdiag.tables import Table, stacked
 from actdiag.types import Finding, Severity
 
 STEP = "the derivative of step is 0 wherever it exists"
@@ -62,12 +61,12 @@ class ZeroGradient(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Look for layers that no gradient reaches, for rows of zeros, and for what made them."""
         without = unreached(run)
-        if not without.empty:
+        if without:
             yield self._no_gradient(run, without)
             return
         rows = finite(run.hidden_at(run.backward))
         zero = rows[rows["rms"] == 0]
-        if zero.empty:
+        if not zero:
             return
         gate = _opening_gate(run, zero)
         cause, remedy = (gate, "Nothing: look again after the first step.") if gate else _cause(run, zero)
@@ -93,15 +92,15 @@ class ZeroGradient(Rule):
         product of this map's slopes is what is left of a difference.
         """
         inputs = run.at("input")
-        if set(run.hidden["activation_after"]) != {"step"} or inputs.empty:
+        if set(run.hidden["activation_after"]) != {"step"} or not inputs:
             return False
-        c, left = float(inputs["correlation"].iloc[0]), 1.0
+        c, left = float(inputs["correlation"][0]), 1.0
         for _ in run.chain:
             left /= math.pi * math.sqrt(max(1.0 - c * c, 1e-12))
             c = 0.5 + math.asin(c) / math.pi
         return left > self.contrast
 
-    def _no_gradient(self, run: Run, rows: pd.DataFrame) -> Finding:
+    def _no_gradient(self, run: Run, rows: Table) -> Finding:
         """Report layers whose graph is cut: training code sees `grad is None` there."""
         cause, remedy = _cause(run, rows, CUT)
         remedy = FIND_THE_CUT if cause == CUT else remedy
@@ -122,49 +121,46 @@ class ZeroGradient(Rule):
         )
 
 
-def unreached(run: Run) -> pd.DataFrame:
+def unreached(run: Run) -> Table:
     """Return the rows of the hidden layers that this rule says no gradient reaches.
 
     Those behind a cut in the graph, whose parameters are known to be unused, are left to AD305.
     """
     rows = _without_gradient(run)
-    if rows.empty or _cause(run, rows, CUT)[0] != CUT:
+    if not rows or _cause(run, rows, CUT)[0] != CUT:
         return rows
-    modules = run.recording.modules
-    return rows[~rows["module"].isin(modules.loc[modules["unused"] != "", "name"])]
+    unused = run.modules[run.modules["unused"] != ""]
+    return rows[~rows.among("module", set(unused["name"]))]
 
 
-def _without_gradient(run: Run) -> pd.DataFrame:
+def _without_gradient(run: Run) -> Table:
     """Return a row of each trainable hidden layer without any gradient, if others have one."""
-    gradients = pd.concat([run.at("preactivation_grad"), run.at("weight_grad")])
-    rows = run.hidden_at("weight" if run.at("preactivation").empty else "preactivation")
-    if gradients.empty:
+    gradients = stacked([run.at("preactivation_grad"), run.at("weight_grad")])
+    rows = run.hidden_at("preactivation" if run.at("preactivation") else "weight")
+    if not gradients:
         raise NotJudged("no gradient was recorded")
-    modules = run.hidden
-    trainable = modules.loc[modules["trainable"] > 0, "name"]
-    return rows[rows["module"].isin(trainable) & ~rows["module"].isin(gradients["module"])]
+    reached = set(gradients["module"])
+    trainable = set(run.hidden[run.hidden["trainable"] > 0]["name"]) - reached
+    return rows[rows.among("module", trainable)]
 
 
-def _blocks_the_way(rows: pd.DataFrame) -> bool:
+def _blocks_the_way(rows: Table) -> bool:
     """Return whether the zeros reach down to the first layer, so that nothing goes round them."""
-    return bool(rows["rms"].iloc[0] == 0)
+    return bool(rows["rms"][0] == 0)
 
 
-def _opening_gate(run: Run, zero: pd.DataFrame) -> str:
+def _opening_gate(run: Run, zero: Table) -> str:
     """Name the zero weights, and norms of scale zero, that alone stop the gradient and move; "" if none.
 
     Where several are closed, as a head and the ends of residual branches are, the one that the gradient meets
     first moves in the first step, and the others after it, as long as a signal comes in.
     """
-    weights, moves, signals = (
-        run.at(kind).drop_duplicates("module").set_index("module")["rms"]
-        for kind in ("weight", "weight_grad", "preactivation")
-    )
-    closed = set(weights[weights == 0].index)
+    weights, moves, signals = (_sizes(run.at(kind)) for kind in ("weight", "weight_grad", "preactivation"))
+    closed = {name for name, size in weights.items() if size == 0}
     norms, moving = _closed_norms(run)
     if closed & set(zero["module"]) or not (moving or any(moves.get(name, 0.0) > 0 for name in closed)):
         return ""
-    follows = dict(zip(run.recording.modules["name"], run.recording.modules["follows"], strict=True))
+    follows = dict(zip(run.modules["name"], run.modules["follows"], strict=True))
     still = [name for name in closed if not moves.get(name, 0.0) > 0]
     if any(follows[name] and not signals.get(follows[name], 0.0) > 0 for name in still):
         return ""
@@ -173,29 +169,34 @@ def _opening_gate(run: Run, zero: pd.DataFrame) -> str:
     )
 
 
+def _sizes(rows: Table) -> dict[str, float]:
+    """Return the rms by module, of the first row where there are several."""
+    rows = rows.first_of_each("module")
+    return dict(zip(rows["module"].tolist(), rows["rms"].tolist(), strict=True))
+
+
 def _closed_norms(run: Run) -> tuple[set[str], bool]:
     """Return the norms that give zero for a signal, and whether a gradient reaches one of them."""
-    modules = run.recording.modules
-    norms = modules.loc[modules["kind"] == "norm", "name"]
-    given = pd.concat([run.at("output"), run.at("preactivation")])
-    zero = given[given["module"].isin(norms) & (given["rms"] == 0)]
+    norms = set(run.modules[run.modules["kind"] == "norm"]["name"])
     signals = run.at("preactivation")
-    fed = signals.loc[(signals["rms"] > 0) & ~signals["module"].isin(norms), "layer"]
-    closed = set(zero.loc[zero["layer"].isin(fed), "module"])
-    reached = pd.concat([run.at("output_grad"), run.at("preactivation_grad")])
-    return closed, bool((reached.loc[reached["module"].isin(closed), "rms"] > 0).any())
+    given = stacked([run.at("output"), signals])
+    zero = given[given.among("module", norms) & (given["rms"] == 0)]
+    fed = signals[(signals["rms"] > 0) & ~signals.among("module", norms)]
+    closed = set(zero[zero.among("layer", set(fed["layer"]))]["module"])
+    reached = stacked([run.at("output_grad"), run.at("preactivation_grad")])
+    return closed, bool((reached[reached.among("module", closed)]["rms"] > 0).any())
 
 
-def _cause(run: Run, zero: pd.DataFrame, otherwise: str = UNDERFLOW) -> tuple[str, str]:
+def _cause(run: Run, zero: Table, otherwise: str = UNDERFLOW) -> tuple[str, str]:
     """Return the reason in words and the remedy, by what is known of the highest layer concerned."""
     top = int(zero["layer"].max())
-    hidden = run.hidden
-    if "step" in set(hidden.loc[hidden["layer"] >= top, "activation_after"]):
+    above = run.hidden[run.hidden["layer"] >= top]
+    if "step" in set(above["activation_after"]):
         return STEP, even_out(run, zero)
     weights = run.at("weight")
     closed = weights[(weights["rms"] == 0) & (weights["layer"] >= top)]
-    if not closed.empty:
-        names = ", ".join(closed["module"].iloc[:4])
+    if closed:
+        names = ", ".join(closed["module"][:4])
         return f"all weights of {names} are zero", _random_weights(run, closed)
     activations = run.at("activation")
     at_top = activations[activations["layer"] == top]
@@ -206,7 +207,7 @@ def _cause(run: Run, zero: pd.DataFrame, otherwise: str = UNDERFLOW) -> tuple[st
     return otherwise, even_out(run, zero)
 
 
-def _random_weights(run: Run, closed: pd.DataFrame) -> str:
+def _random_weights(run: Run, closed: Table) -> str:
     if run.spec is None:
-        return f"Initialise {', '.join(closed['module'].iloc[:4])} at random."
+        return f"Initialise {', '.join(closed['module'][:4])} at random."
     return even_out(run, closed)

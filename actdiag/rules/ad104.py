@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag.coverage import shorten
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.rules.slopes import not_compared
+from actdiag.tables import Table
 from actdiag.types import Finding, Severity
 
 ECHO = 0.6
@@ -64,24 +64,24 @@ class UnevenGradient(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's learning speed with its two neighbours'."""
-        rows = _with_speed(run)
-        speeds = np.log10(rows["speed"].to_numpy())
+        rows, sizes, speeds = _weights(run)
+        speeds = np.log10(speeds)
         kinks = speeds[1:-1] - 0.5 * (speeds[2:] + speeds[:-2])
         off = (np.abs(kinks) > np.log10(self.noted)) & (np.abs(kinks) > ECHO * _largest_beside(kinks))
         if not off.any():
             return
         worst = int(np.argmax(np.abs(kinks)))
-        kink, row = float(10.0 ** kinks[worst]), rows.iloc[1 + worst]
+        kink, row = float(10.0 ** kinks[worst]), rows.row(1 + worst)
         severe = run.plain and max(kink, 1 / kink) > self.ratio
-        beside = float(np.sqrt(rows["weight"].iloc[worst] * rows["weight"].iloc[2 + worst]))
+        beside = float(np.sqrt(sizes[worst] * sizes[2 + worst]))
         yield self.finding(
             run,
             Severity.WARNING if severe else Severity.INFO,
-            rows.iloc[1:-1][off],
+            rows[1:-1][off],
             f"The weights of layer {row['layer']} learn {times(max(kink, 1 / kink))} "
             f"{'faster' if kink > 1 else 'slower'} than those before and behind it, for their size.",
             f"Initialise {shorten(str(row['module']), 60)} as its neighbours are: its weights' rms is "
-            f"{row['weight']:.2g}, theirs {beside:.2g}. Or give it a learning rate of its own.",
+            f"{sizes[1 + worst]:.2g}, theirs {beside:.2g}. Or give it a learning rate of its own.",
             measured=kink,
             expected=1.0,
             **self.against("ratio" if severe else "noted"),
@@ -89,20 +89,39 @@ class UnevenGradient(Rule):
         )
 
 
-def _with_speed(run: Run) -> pd.DataFrame:
-    """Return the rows of the weights' gradients behind the first layer, with `weight` and `speed`."""
+class Weights(NamedTuple):
+    """The weights behind the first hidden layer, first to last.
+
+    Attributes:
+        rows: of their gradients.
+        sizes: (rows,) their rms.
+        speeds: (rows,) how fast they learn.
+    """
+
+    rows: Table
+    sizes: NDArray[np.float64]
+    speeds: NDArray[np.float64]
+
+
+def _weights(run: Run) -> Weights:
     finite(run.hidden_at(run.backward))
-    weights = finite(run.chain_at("weight")).set_index("module")["rms"]
-    rows = finite(run.chain_at("weight_grad")).iloc[1:]
-    rows = rows[rows["module"].isin(weights.index)]
+    weights = finite(run.chain_at("weight"))
+    sizes = dict(zip(weights["module"].tolist(), weights["rms"].tolist(), strict=True))
+    rows = finite(run.chain_at("weight_grad"))[1:]
+    rows = rows[rows.among("module", sizes)]
     if len(rows) < 3:
         raise NotJudged("a kink takes three neighbouring hidden layers behind the first to see")
-    fans = run.hidden.drop_duplicates("name").set_index("name")[["fan_in", "fan_out"]].clip(lower=1)
-    shape = (fans["fan_out"] / fans["fan_in"]).loc[rows["module"]].to_numpy() ** 0.5
-    own = weights.loc[rows["module"]].to_numpy()
+    own = np.array([sizes[name] for name in rows["module"].tolist()])
     if (own == 0).any() or (rows["rms"] == 0).any():
         raise NotJudged("a hidden layer's weights or their gradient are exactly zero (see AD103)")
-    return rows.assign(weight=own, speed=rows["rms"] / own * shape)
+    return Weights(rows, own, rows["rms"] / own * _fans(run, rows) ** 0.5)
+
+
+def _fans(run: Run, rows: Table) -> NDArray[np.float64]:
+    """Return fan_out / fan_in of the rows' modules, (rows,)."""
+    columns = (run.hidden[name].tolist() for name in ("name", "fan_in", "fan_out"))
+    fans = {name: max(fan_out, 1) / max(fan_in, 1) for name, fan_in, fan_out in zip(*columns, strict=True)}
+    return np.array([fans[name] for name in rows["module"].tolist()])
 
 
 def _largest_beside(kinks: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -53,13 +53,13 @@ class ExplodingActivation(Slope):
         """Compare the last hidden layer's signal with the first one's."""
         rows = two_layers(run, finite(run.signal()))
         sizes = rows["rms"]
-        if sizes.iloc[0] == 0:
+        if sizes[0] == 0:
             raise NotJudged("the signal of the first hidden layer is exactly zero")
-        ratios = sizes / sizes.iloc[0]
-        ratio = float(ratios.iloc[-1])
+        ratios = sizes / sizes[0]
+        ratio = float(ratios[-1])
         if ratio <= self.ceiling:
             return
-        first, last = int(rows["layer"].iloc[0]), int(rows["layer"].iloc[-1])
+        first, last = int(rows["layer"][0]), int(rows["layer"][-1])
         yield self.slope(
             run,
             rows[ratios > self.ceiling],

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
+import numpy as np
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
+from actdiag.tables import Row, Table
 from actdiag.theory import dead_share
 from actdiag.types import Finding, Severity
 
@@ -57,32 +58,28 @@ class DeadUnit(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's dead share with the bound for its preactivations."""
         rows = finite(run.hidden_at("activation"))
-        rows = rows[rows["dead_units"].notna()]
-        if rows.empty:
+        rows = rows[~np.isnan(rows["dead_units"])]
+        if not rows:
             raise NotJudged("a unit can only be dead where the activation is flat on one side (relu, step)")
         if rows["samples"].min() < 2:
             raise NotJudged("whether a unit is dead takes two samples to tell")
         shares = rows["dead_units"] / rows["units"]
-        correlations = rows["layer"].map(_correlations(run))
-        limits = pd.Series(
-            [self._limit(c, n) for c, n in zip(correlations, rows["units"], strict=True)], index=rows.index
-        )
+        correlations = _correlations(run, rows)
+        limits = np.array(list(map(self._limit, correlations, rows["units"].tolist())))
         if (shares == 1).any():
             yield self._whole_layers(run, rows[shares == 1])
         elif (shares > limits).any():
-            worst = int((shares - limits).argmax())
+            worst = int(np.nanargmax(shares - limits))
             found = rows[shares > limits]
-            yield self._many(
-                run, found, rows.iloc[worst], float(limits.iloc[worst]), correlations.iloc[worst]
-            )
+            yield self._many(run, found, rows.row(worst), float(limits[worst]), correlations[worst])
 
     def _limit(self, correlation: float, units: int) -> float:
         """Return the bound, plus its chance spread over `units` independent units."""
         bound = pair_bound(NORMS_VARY * correlation)
         return bound + self.spread * math.sqrt(bound * (1.0 - bound) / units)
 
-    def _whole_layers(self, run: Run, dead: pd.DataFrame) -> Finding:
-        first = dead.iloc[0]
+    def _whole_layers(self, run: Run, dead: Table) -> Finding:
+        first = dead.row(0)
         bypassed = run.spec is not None and bool(run.spec["residual"])
         way_round = "; only the residual path still carries signal" if bypassed else ""
         return self.finding(
@@ -97,9 +94,7 @@ class DeadUnit(Rule):
             threshold_source="exact: a layer without a living unit passes nothing",
         )
 
-    def _many(
-        self, run: Run, found: pd.DataFrame, row: pd.Series, limit: float, correlation: float
-    ) -> Finding:
+    def _many(self, run: Run, found: Table, row: Row, limit: float, correlation: float) -> Finding:
         share = float(row["dead_units"] / row["units"])
         return self.finding(
             run,
@@ -125,13 +120,19 @@ def pair_bound(cosine: float) -> float:
     return 0.25 + math.asin(min(max(cosine, -1.0), 1.0)) / (2.0 * math.pi)
 
 
-def _correlations(run: Run) -> dict[int, float]:
-    """Return the correlation of what enters each layer's activation; 1 where it is not defined."""
-    rows = run.at("preactivation").drop_duplicates("layer", keep="last")
-    return dict(zip(rows["layer"], rows["correlation"].fillna(1.0), strict=True))
+def _correlations(run: Run, rows: Table) -> list[float]:
+    """Return the correlation of what enters each layer's activation, (rows,).
+
+    It is 1 where it is not defined, and NaN where no preactivation was recorded.
+    """
+    entering = run.at("preactivation").last_of_each("layer")
+    values = entering["correlation"]
+    defined = np.where(np.isnan(values), 1.0, values).tolist()
+    known = dict(zip(entering["layer"].tolist(), defined, strict=True))
+    return [known.get(layer, math.nan) for layer in rows["layer"].tolist()]
 
 
-def _remedy(run: Run, rows: pd.DataFrame) -> str:
+def _remedy(run: Run, rows: Table) -> str:
     if run.spec is None:
         return "Start biases at 0 and weights with mean 0, lower the learning rate, or use a leaky ReLU."
     if run.spec["bias"]:

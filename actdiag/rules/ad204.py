@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.types import Finding, Severity
@@ -43,13 +45,13 @@ class SaturatedUnit(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's saturated share with the threshold."""
         rows = finite(run.hidden_at("activation"))
-        rows = rows[rows["saturated_fraction"].notna()]
-        if rows.empty:
+        rows = rows[~np.isnan(rows["saturated_fraction"])]
+        if not rows:
             raise NotJudged("the activation does not saturate")
         found = rows[rows["saturated_fraction"] > self.share]
-        if found.empty:
+        if not found:
             return
-        worst = found.iloc[int(found["saturated_fraction"].argmax())]
+        worst = found.row(int(found["saturated_fraction"].argmax()))
         share = float(worst["saturated_fraction"])
         yield self.finding(
             run,

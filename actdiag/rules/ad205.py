@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
+import numpy as np
 
 from actdiag.activations import activation
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
+from actdiag.tables import Flags, Row, Table
 from actdiag.types import Finding, Severity
 
 RELU = 1.0 / (math.pi - 1.0)
@@ -58,15 +59,15 @@ class MeanShift(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the power of each hidden layer's mean with its variance."""
         rows = finite(run.signal())
-        rows = rows[(rows["rms"] > 0) & rows["mean"].notna() & ~_centred_behind(run, rows)]
-        if rows.empty:
+        rows = rows[(rows["rms"] > 0) & ~np.isnan(rows["mean"]) & ~_centred_behind(run, rows)]
+        if not rows:
             raise NotJudged("a BatchNorm follows each product, or there is no signal")
         power = rows["mean"] ** 2
-        shares = power / (rows["rms"] ** 2 - power).clip(lower=1e-15 * power)
-        worst = int(shares.argmax())
-        if shares.iloc[worst] <= self.share:
+        shares = power / np.maximum(rows["rms"] ** 2 - power, 1e-15 * power)
+        if not (shares > self.share).any():
             return
-        row = rows.iloc[worst]
+        worst = int(np.nanargmax(shares))
+        row = rows.row(worst)
         yield self.finding(
             run,
             Severity.INFO,
@@ -74,33 +75,36 @@ class MeanShift(Rule):
             f"The outputs of layer {row['layer']} share a mean of {row['mean']:.2g}, {_percent(row)} of "
             f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
             _remedy(run, rows[shares > self.share]),
-            measured=float(shares.iloc[worst]),
+            measured=float(shares[worst]),
             expected=f"<= {RELU:.2g}, a ReLU's mean^2 / variance",
             **self.against("share"),
         )
 
 
-def _percent(row: pd.Series) -> str:
+def _percent(row: Row) -> str:
     return f"{min(abs(row['mean']) / row['rms'], 1.0):.0%}"
 
 
-def _centred_behind(run: Run, rows: pd.DataFrame) -> pd.Series:
-    """Return which layers' mean the next one takes off: a BatchNorm follows its product.
+def _centred_behind(run: Run, rows: Table) -> Flags:
+    """Return which layers' mean the next one takes off, (rows,): a BatchNorm follows its product.
 
     It subtracts the mean over the batch, so that what is the same in every sample gets no gradient.
     """
     before = run.at("preactivation")
-    normalised = set(before.loc[before["module_type"].str.startswith("BatchNorm"), "layer"])
-    modules = run.recording.modules
-    products = modules[modules["kind"] == "product"]
-    layers = dict(zip(products["name"], products["layer"], strict=True))
-    behind: dict[int, list[int]] = {}
-    for follows, layer in zip(products["follows"], products["layer"], strict=True):
-        behind.setdefault(layers.get(follows, 0), []).append(layer)
-    return rows["layer"].map(lambda layer: layer in behind and set(behind[layer]) <= normalised)
+    normalised = {
+        layer
+        for layer, kind in zip(before["layer"].tolist(), before["module_type"].tolist(), strict=True)
+        if kind.startswith("BatchNorm")
+    }
+    products = run.modules[run.modules["kind"] == "product"]
+    layers = dict(zip(products["name"].tolist(), products["layer"].tolist(), strict=True))
+    behind: dict[int, set[int]] = {}
+    for follows, layer in zip(products["follows"].tolist(), products["layer"].tolist(), strict=True):
+        behind.setdefault(layers.get(follows, 0), set()).add(layer)
+    return rows.among("layer", {layer for layer, others in behind.items() if others <= normalised})
 
 
-def _remedy(run: Run, rows: pd.DataFrame) -> str:
+def _remedy(run: Run, rows: Table) -> str:
     if run.spec is None:
         return "Take an activation whose mean is near zero there, or put a norm behind it."
     if run.spec["bias"]:

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.rules.slopes import not_compared
+from actdiag.tables import Table
 from actdiag.types import Finding, Severity
 
 
@@ -56,21 +58,21 @@ class CollapsedSignal(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the part that differs between samples with the whole."""
         rows = finite(run.signal())
-        if rows["rms"].iloc[-1] == 0:
+        if rows["rms"][-1] == 0:
             raise NotJudged("the signal of the last hidden layer is exactly zero")
-        parts = rows.apply(differing_part, axis=1)
-        part = float(parts.iloc[-1])
+        parts = differing_parts(rows)
+        part = float(parts[-1])
         if part != part:
             raise NotJudged("whether samples can be told apart takes two samples to say")
         if part >= self.floor:
             return
         severe = part < self.error
-        found = rows[(parts < self.floor).to_numpy()]
+        found = rows[parts < self.floor]
         yield self.finding(
             run,
             Severity.ERROR if severe else Severity.WARNING,
             found,
-            f"Samples can no longer be told apart in layer {found['layer'].iloc[-1]}: std_across is "
+            f"Samples can no longer be told apart in layer {found['layer'][-1]}: std_across is "
             f"{part:.2g} of the signal's rms.",
             even_out(run, found),
             measured=part,
@@ -80,8 +82,12 @@ class CollapsedSignal(Rule):
         )
 
 
-def differing_part(row: pd.Series) -> float:
-    """Return std_across / rms; with positions, both are taken of each sample's mean over positions."""
-    if row["positions"] > 1:
-        return float(max(1.0 - row["correlation"], 0.0) ** 0.5)
-    return float(row["std_across"] / row["rms"]) if row["rms"] else float("nan")
+def differing_parts(rows: Table) -> NDArray[np.float64]:
+    """Return std_across / rms, (rows,); with positions, both are of each sample's mean over positions.
+
+    It is NaN where the rms is 0.
+    """
+    sizes, spatial = rows["rms"], rows["positions"] > 1
+    parts = np.where(sizes == 0, np.nan, rows["std_across"] / sizes)
+    parts[spatial] = [max(1.0 - c, 0.0) ** 0.5 for c in rows["correlation"][spatial].tolist()]
+    return parts

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
+import numpy as np
 
-from actdiag.rules.ad206 import CollapsedSignal, differing_part
+from actdiag.rules.ad206 import CollapsedSignal, differing_parts
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
+from actdiag.tables import Table
 from actdiag.types import Finding, Severity
 
 
@@ -52,13 +53,13 @@ class ConstantUnit(Rule):
         if rows["samples"].min() < 2:
             raise NotJudged("whether a unit is constant takes two samples to tell")
         rows = rows[rows["constant_units"] < rows["units"]]
-        rows = rows[~(rows.apply(differing_part, axis=1) < CollapsedSignal.floor).astype(bool)]
-        constant = rows["constant_units"] - rows["dead_units"].fillna(0.0)
+        rows = rows[~(differing_parts(rows) < CollapsedSignal.floor)]
+        constant = rows["constant_units"] - np.where(np.isnan(rows["dead_units"]), 0.0, rows["dead_units"])
         shares = constant / rows["units"]
         found = rows[shares > 0]
-        if found.empty:
+        if not found:
             return
-        worst = rows.iloc[int(shares.argmax())]
+        worst = rows.row(int(shares.argmax()))
         share = float(shares.max())
         many = share > self.share
         yield self.finding(
@@ -74,7 +75,7 @@ class ConstantUnit(Rule):
         )
 
 
-def _remedy(run: Run, rows: pd.DataFrame) -> str:
+def _remedy(run: Run, rows: Table) -> str:
     if run.spec is not None and run.spec["bias"]:
         return f"Use --bias 0: {run.spec['bias']:g} shifts the preactivations."
     return f"Draw rows of zero weights at random. {even_out(run, rows)}"

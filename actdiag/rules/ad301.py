@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag.recording import UNIT_FIELDS
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
+from actdiag.tables import Table
 from actdiag.types import Finding, Severity
 
 COMPARED = [UNIT_FIELDS.index(name) for name in ("mean", "std", "max", "min")]
@@ -54,15 +54,15 @@ class SymmetricUnits(Rule):
         forward, backward = (
             finite(run.hidden_at(tensor)) for tensor in ("preactivation", "preactivation_grad")
         )
-        judged = forward[(forward["units"] > 1) & forward["layer"].isin(backward["layer"])]
-        if judged.empty:
+        judged = forward[(forward["units"] > 1) & forward.among("layer", set(backward["layer"]))]
+        if not judged:
             raise NotJudged("no hidden layer has two units to compare")
         same = self._symmetric(run, judged) & self._symmetric(run, backward)
         weights = run.at("weight")
-        weights = weights[weights["module"].isin(judged["module"])]
-        differ = set(weights["layer"]) - self._symmetric(run, weights)
-        found = judged[judged["layer"].isin(same - differ)]
-        if found.empty:
+        weights = weights[weights.among("module", set(judged["module"]))]
+        differ = set(weights["layer"].tolist()) - self._symmetric(run, weights)
+        found = judged[judged.among("layer", same - differ)]
+        if not found:
             return
         every = len(found) == len(judged)
         yield self.finding(
@@ -77,13 +77,14 @@ class SymmetricUnits(Rule):
             **self.against("tolerance"),
         )
 
-    def _symmetric(self, run: Run, rows: pd.DataFrame) -> set[int]:
+    def _symmetric(self, run: Run, rows: Table) -> set[int]:
         """Return the layers whose units agree."""
         units = run.recording.units
-        missing = [int(layer) for index, layer in rows["layer"].items() if index not in units]
+        layers = dict(zip(rows.indices, rows["layer"].tolist(), strict=True))
+        missing = [layer for index, layer in layers.items() if index not in units]
         if missing:
             raise NotJudged(f"the recording keeps no numbers per unit for layer {missing[0]}")
-        return {int(layer) for index, layer in rows["layer"].items() if self._agree(units[int(str(index))])}
+        return {layer for index, layer in layers.items() if self._agree(units[index])}
 
     def _agree(self, state: NDArray[np.float64]) -> bool:
         """Return whether all units (columns) are equal, relative to the largest value in the layer."""
@@ -92,7 +93,7 @@ class SymmetricUnits(Rule):
         return bool(spread <= self.tolerance * np.abs(compared).max())
 
 
-def _remedy(run: Run, rows: pd.DataFrame) -> str:
+def _remedy(run: Run, rows: Table) -> str:
     if run.spec is None:
-        return f"Draw the weights of {', '.join(rows['module'].iloc[:4])} at random."
+        return f"Draw the weights of {', '.join(rows['module'][:4])} at random."
     return even_out(run, rows)

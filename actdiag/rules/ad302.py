@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar
-
-import pandas as pd
+from typing import ClassVar
 
 from actdiag.activations import Activation, activation
 from actdiag.coverage import some
@@ -17,6 +15,7 @@ from actdiag.numerals import interval, numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.rules.recipes import is_same, spelled
 from actdiag.rules.remedies import initialise_modules, match_init
+from actdiag.tables import Row, Table
 from actdiag.theory import critical_variance, exact_gain, second_moment, second_slope
 from actdiag.types import Finding, Severity
 
@@ -132,9 +131,7 @@ class InitActivationMismatch(Rule):
         return self.finding(
             run,
             severity,
-            pd.DataFrame(
-                {"layer": [layer.layer for layer in off], "module": [layer.module for layer in off]}
-            ),
+            _rows(run, off),
             f"The weights of {_where(run, same)} have Var[w] = {has}; {named.act.name} needs "
             f"{numeral(named.needed)} / fan_in. By theory, biases aside, {_spoken(signal, gradient)}.",
             _remedy(run, off),
@@ -151,18 +148,16 @@ def _judged(run: Run) -> list[Weights]:
         NotJudged: there are none, with the reason.
     """
     rows = finite(run.hidden_at("weight"))
-    modules = run.recording.modules
-    norms = modules[(modules["kind"] == "norm") & (modules["calls"] > 0)]
-    if not norms.empty:
+    modules = run.modules
+    if ((modules["kind"] == "norm") & (modules["calls"] > 0)).any():
         raise NotJudged("norms set the signal's size, whatever the weights' variance")
-    joined = modules.loc[modules["kind"] == "product", "joined"].any()
+    joined = modules[modules["kind"] == "product"]["joined"].any()
     if joined if run.spec is None else run.spec["residual"]:
         raise NotJudged("residual sums set the signal's size: no one variance is critical")
-    rows = rows[~rows["module"].duplicated()].set_index("module")
+    rows = rows.first_of_each("module")
+    weights = dict(zip(rows["module"].tolist(), rows, strict=True))
     layers = [
-        _weights(product, rows.loc[product["name"]])
-        for product in run.hidden.to_dict("records")
-        if product["name"] in rows.index
+        _weights(product, weights[product["name"]]) for product in run.hidden if product["name"] in weights
     ]
     known = [layer for layer in layers if layer is not None]
     if not known:
@@ -177,7 +172,7 @@ def _judged(run: Run) -> list[Weights]:
     return suited
 
 
-def _weights(product: dict[Any, Any], row: pd.Series) -> Weights | None:
+def _weights(product: Row, row: Row) -> Weights | None:
     """Return a hidden layer's weights; None where their fans are not known."""
     if not product["fan_in"]:
         return None
@@ -229,6 +224,11 @@ def _spoken(signal: float, gradient: float) -> str:
     return f"{' and '.join(parts)} over the hidden layers"
 
 
+def _rows(run: Run, layers: Sequence[Weights]) -> Table:
+    """Return the modules that some weights belong to."""
+    return run.hidden[run.hidden.among("name", {layer.module for layer in layers})]
+
+
 def _where(run: Run, layers: Sequence[Weights]) -> str:
     if run.spec is None:
         return some([layer.module for layer in layers])
@@ -241,6 +241,5 @@ def _remedy(run: Run, off: Sequence[Weights]) -> str:
         return words
     wanted = dict.fromkeys((layer.act.name, layer.needed) for layer in off)
     needs = " and ".join(f"{numeral(math.sqrt(value))} / sqrt(fan_in) before {act}" for act, value in wanted)
-    rows = pd.DataFrame({"layer": [layer.layer for layer in off]})
-    own = initialise_modules(run, rows) if run.spec is None else ""
+    own = initialise_modules(run, _rows(run, off)) if run.spec is None else ""
     return f"{own} Draw the weights with a standard deviation of {needs}.".strip()

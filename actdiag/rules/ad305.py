@@ -7,11 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import pandas as pd
-
 from actdiag.coverage import some
 from actdiag.rules.ad103 import unreached
 from actdiag.rules.base import NotJudged, Rule, Run, register
+from actdiag.tables import Table
 from actdiag.types import Finding, Severity
 
 
@@ -52,14 +51,13 @@ class UnusedParameter(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """List the unused parameters: of modules that were called, called under no_grad(), and not called."""
-        modules = run.recording.modules
-        unused = modules[modules["unused"] != ""]
-        if not unused.empty:
-            unused = unused[~unused["name"].isin(_left_to_ad103(run))]
+        unused = run.modules[run.modules["unused"] != ""]
+        if unused:
+            unused = unused[~unused.among("name", _left_to_ad103(run))]
         ran = unused["calls"] > 0
         called, idle = unused[ran & unused["in_graph"]], unused[~ran]
         without = unused[ran & ~unused["in_graph"]]
-        if not called.empty:
+        if called:
             yield self._unused(
                 run,
                 Severity.WARNING,
@@ -68,7 +66,7 @@ class UnusedParameter(Rule):
                 "Find the detach(), no_grad() or unused output that cuts the graph behind them; if it is "
                 "meant to be so, freeze them with requires_grad_(False), or remove the modules.",
             )
-        if not without.empty:
+        if without:
             yield self._unused(
                 run,
                 Severity.INFO,
@@ -76,7 +74,7 @@ class UnusedParameter(Rule):
                 "and their modules were called under no_grad() alone",
                 "If it is meant to be so, freeze them with requires_grad_(False).",
             )
-        if not idle.empty:
+        if idle:
             yield self._unused(
                 run,
                 Severity.INFO,
@@ -85,13 +83,13 @@ class UnusedParameter(Rule):
                 "Remove the modules, or freeze them with requires_grad_(False), unless other steps use them.",
             )
 
-    def _unused(self, run: Run, severity: Severity, modules: pd.DataFrame, why: str, remedy: str) -> Finding:
+    def _unused(self, run: Run, severity: Severity, modules: Table, why: str, remedy: str) -> Finding:
         names = _parameters(modules)
         are = "parameter gets" if len(names) == 1 else "parameters get"
         finding = self.finding(
             run,
             severity,
-            modules.rename(columns={"name": "module"}),
+            modules,
             f"{len(names)} trainable {are} no gradient while others do, {why}: {some(names)}.",
             remedy,
             measured=len(names),
@@ -102,7 +100,7 @@ class UnusedParameter(Rule):
         return replace(finding, layers=tuple(layer for layer in finding.layers if layer > 0))
 
 
-def _parameters(modules: pd.DataFrame) -> list[str]:
+def _parameters(modules: Table) -> list[str]:
     """Return the full names of the unused parameters: `encoder.0.weight`."""
     pairs = zip(modules["name"], modules["unused"], strict=True)
     return [f"{name}.{own}" if name else own for name, unused in pairs for own in unused.split(", ")]

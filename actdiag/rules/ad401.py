@@ -8,12 +8,29 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, sample_norm, threshold
+from actdiag.tables import Flags, Table
 from actdiag.types import Finding, Severity
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Side:
+    """Layers whose measured numbers can be compared with theory's.
+
+    Attributes:
+        what: is compared.
+        rows: that were measured.
+        numbers: (4, rows) measured, expected, and the band's low and high end.
+    """
+
+    what: str
+    rows: Table
+    numbers: Floats
 
 
 @register
@@ -58,42 +75,39 @@ class TheoryMismatch(Rule):
         if run.step is not None:
             raise NotJudged("theory is made for the first step")
         finite(run.hidden_at("activation"))
-        rows = run.recording.rows
-        theory = rows[rows["source"] == "theory"]
-        if theory.empty:
+        if not run.theory:
             raise NotJudged(str(run.facts.get("theory") or "the recording holds no rows of theory"))
-        known = [(what, rows) for what, rows in _sides(run, theory) if not rows.empty]
+        known = [side for side in _sides(run) if side.rows]
         if not known:
             raise NotJudged(_why_no_band(run))
-        for what, rows in known:
-            found = rows[self._strays(rows)]
-            if not found.empty:
-                yield self._mismatch(run, what, found)
+        for side in known:
+            strays = self._strays(side.numbers)
+            if strays.any():
+                yield self._mismatch(run, Side(side.what, side.rows[strays], side.numbers[:, strays]))
 
-    def _strays(self, rows: pd.DataFrame) -> NDArray[np.bool_]:
+    def _strays(self, numbers: Floats) -> Flags:
         """Return which measured numbers lie well beyond the band, (rows,)."""
-        away = np.log((rows["measured"] / rows["expected"]).to_numpy())
-        half = np.log(np.where(away > 0, rows["high"], rows["low"]) / rows["expected"])
+        measured, expected, low, high = numbers
+        away = np.log(measured / expected)
+        half = np.log(np.where(away > 0, high, low) / expected)
         limit = np.maximum(self.beyond * np.abs(half), math.log(self.factor))
         return np.asarray(np.abs(away) > limit)
 
-    def _mismatch(self, run: Run, what: str, rows: pd.DataFrame) -> Finding:
-        away = np.abs(np.log(rows["measured"] / rows["expected"]))
-        worst = rows.iloc[int(away.argmax())]
-        low, high, is_there, meant = (
-            numeral(worst[name]) for name in ("low", "high", "measured", "expected")
-        )
+    def _mismatch(self, run: Run, side: Side) -> Finding:
+        worst = int(np.abs(np.log(side.numbers[0] / side.numbers[1])).argmax())
+        measured, expected, low, high = side.numbers[:, worst].tolist()
         return self.finding(
             run,
             Severity.INFO if run.spec is None else Severity.WARNING,
-            rows,
-            f"The {what} of layer {worst['layer']} is {is_there}; independent weights of this size give "
-            f"{meant}, and {low} to {high} in 99% of draws.",
+            side.rows,
+            f"The {side.what} of layer {side.rows['layer'][worst]} is {numeral(measured)}; independent "
+            f"weights of this size give {numeral(expected)}, and {numeral(low)} to {numeral(high)} in 99% of "
+            "draws.",
             _remedy(run),
-            measured=float(worst["measured"]),
-            expected=float(worst["expected"]),
-            expected_low=float(worst["low"]),
-            expected_high=float(worst["high"]),
+            measured=measured,
+            expected=expected,
+            expected_low=low,
+            expected_high=high,
             **self.against("beyond"),
         )
 
@@ -107,36 +121,39 @@ def _why_no_band(run: Run) -> str:
     return "no band is known at this width and depth: too narrow, or too far from theory"
 
 
-def _sides(run: Run, theory: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield what is compared, and layer, module, measured, expected, low, high of layers with a band."""
-    signal = finite(run.hidden_at("activation"))
-    yield "signal's rms", _beside(signal, signal["rms"], theory[theory["tensor"] == "activation"], "rms")
-    if not run.at("preactivation_grad")["module"].isin(run.hidden["name"]).any():
+def _sides(run: Run) -> Iterator[Side]:
+    """Yield the signal, and the gradient where it was recorded."""
+    signal, theory = finite(run.hidden_at("activation")), run.theory
+    meant = theory[theory["tensor"] == "activation"]
+    yield _beside("signal's rms", signal, signal["rms"], meant, np.ones(len(meant)))
+    if not run.at("preactivation_grad").among("module", set(run.hidden["name"])).any():
         return
     gradients = finite(run.hidden_at("preactivation_grad"))
     norms = sample_norm(gradients)
-    last = float(norms.iloc[-1])
     meant = theory[theory["tensor"] == "preactivation_grad"]
-    if len(meant) and last > 0:
-        scale = float(sample_norm(meant).iloc[-1])
-        yield (
-            f"gradient's norm, over that of layer {gradients['layer'].iloc[-1]},",
-            _beside(gradients, norms / last, meant, "norm", scale),
-        )
+    if meant and norms[-1] > 0:
+        scale = sample_norm(meant)
+        what = f"gradient's norm, over that of layer {gradients['layer'][-1]},"
+        yield _beside(what, gradients, norms / norms[-1], meant, scale / meant["rms"] / scale[-1])
 
 
-def _beside(
-    rows: pd.DataFrame, measured: pd.Series, theory: pd.DataFrame, quantity: str, scale: float = 1.0
-) -> pd.DataFrame:
-    """Return measured and expected numbers side by side, of the layers that have both and a band."""
-    factor = sample_norm(theory) / theory["rms"] / scale if quantity == "norm" else 1.0
-    columns = {"expected": "rms", "low": "expected_low", "high": "expected_high"}
-    meant = pd.DataFrame({name: theory[column] * factor for name, column in columns.items()})
-    meant["layer"] = theory["layer"]
-    both = rows[["layer", "module"]].assign(measured=measured).merge(meant, on="layer")
-    whole = both[["measured", "expected", "low", "high"]].to_numpy()
-    kept: pd.DataFrame = both[(np.isfinite(whole) & (whole > 0)).all(axis=1)]
-    return kept
+def _beside(what: str, rows: Table, measured: Floats, theory: Table, factor: Floats) -> Side:
+    """Return measured and expected numbers side by side, of the layers that have both and a band.
+
+    Args:
+        what: is compared.
+        rows: that were measured, one for each layer.
+        measured: (rows,) what is compared.
+        theory: its rows, one for each layer.
+        factor: (theory's rows,) by which their rms becomes what is compared.
+    """
+    places = {layer: place for place, layer in enumerate(theory["layer"].tolist())}
+    both = rows.among("layer", places)
+    at = [places[layer] for layer in rows[both]["layer"].tolist()]
+    meant = [(theory[name] * factor)[at] for name in ("rms", "expected_low", "expected_high")]
+    numbers = np.array([measured[both], *meant])
+    whole = (np.isfinite(numbers) & (numbers > 0)).all(axis=0)
+    return Side(what, rows[both][whole], numbers[:, whole])
 
 
 def _remedy(run: Run) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
+from actdiag.tables import Row, Table
 from actdiag.types import Finding, Severity
 
 RESCALED = 0.1
@@ -64,13 +64,13 @@ class UnscaledInput(Rule):
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Look at the features, at the mean, and at the size."""
-        row = finite(_input(run)).iloc[0]
+        row = finite(_input(run)).row(0)
         yield from self._features(run, row)
         yield from self._offset(run, row)
         yield from self._size(run, row)
 
-    def _features(self, run: Run, row: pd.Series) -> Iterator[Finding]:
-        units = run.recording.units.get(int(str(row.name)))
+    def _features(self, run: Run, row: Row) -> Iterator[Finding]:
+        units = run.recording.units.get(row.index)
         if units is None or row["positions"] > 1:
             return
         ratios = _variance_ratios(units)
@@ -84,7 +84,7 @@ class UnscaledInput(Rule):
                 "features",
             )
 
-    def _offset(self, run: Run, row: pd.Series) -> Iterator[Finding]:
+    def _offset(self, run: Run, row: Row) -> Iterator[Finding]:
         if row["positions"] > 1 or not row["rms"] or row["samples"] < 2:
             return
         part = float(row["std_across"] / row["rms"])
@@ -98,7 +98,7 @@ class UnscaledInput(Rule):
                 "part",
             )
 
-    def _size(self, run: Run, row: pd.Series) -> Iterator[Finding]:
+    def _size(self, run: Run, row: Row) -> Iterator[Finding]:
         square = float(row["rms"] ** 2)
         present = square / max(1.0 - float(row["zero_fraction"]), 1e-12)
         small = 0.0 < present < self.smallest
@@ -114,7 +114,7 @@ class UnscaledInput(Rule):
             "smallest" if small else "largest",
         )
 
-    def _found(self, run: Run, row: pd.Series, message: str, measured: float, limit: str) -> Finding:
+    def _found(self, run: Run, row: Row, message: str, measured: float, limit: str) -> Finding:
         remedy = "Subtract each feature's mean over the training set and divide by its standard deviation."
         if run.spec is not None and not run.spec["standardise"]:
             remedy = "Leave --no-standardise out."
@@ -122,14 +122,14 @@ class UnscaledInput(Rule):
         return self.finding(run, Severity.WARNING, _input(run), message, remedy, **evidence)
 
 
-def _input(run: Run) -> pd.DataFrame:
+def _input(run: Run) -> Table:
     """Return the row of what the first layer is given: the input, or what a norm makes of it."""
     rows = run.at("input")
-    if rows.empty:
+    if not rows:
         raise NotJudged("no input of floating-point numbers was recorded")
     behind = run.at("output")
     behind = behind[behind["layer"] == 0]
-    return behind.tail(1) if len(behind) else rows.head(1)
+    return behind[-1:] if behind else rows[:1]
 
 
 def _variance_ratios(units: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -146,17 +146,17 @@ def _variance_ratios(units: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(varies, ratios, 0.0)
 
 
-def _rescaled(run: Run, row: pd.Series) -> bool:
+def _rescaled(run: Run, row: Row) -> bool:
     """Return whether the model makes up for the size: by itself, or by a norm behind its first layer."""
     first = run.at("preactivation")
     first = first[first["layer"] == first["layer"].min()]
     if len(first) > 1:
-        modules = run.recording.modules
-        return bool(modules.loc[modules["name"].isin(first["module"]), "kind"].eq("norm").any())
-    weight = run.at("weight").set_index("module")["rms"]
-    fans = run.recording.modules.set_index("name")["fan_in"]
-    if first.empty or first["module"].iloc[0] not in weight.index:
+        own = run.modules[run.modules.among("name", set(first["module"]))]
+        return "norm" in own["kind"]
+    weights = run.at("weight")
+    sizes = dict(zip(weights["module"], weights["rms"], strict=True))
+    fans = dict(zip(run.modules["name"], run.modules["fan_in"], strict=True))
+    if not first or (name := first["module"][0]) not in sizes:
         return False
-    name = first["module"].iloc[0]
-    whole = row["rms"] * weight[name] * float(fans[name]) ** 0.5
-    return bool(first["rms"].iloc[0] < RESCALED * whole)
+    whole = row["rms"] * sizes[name] * float(fans[name]) ** 0.5
+    return bool(first["rms"][0] < RESCALED * whole)

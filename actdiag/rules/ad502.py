@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
-
 from actdiag.rules.base import NotJudged, Rule, Run, register
+from actdiag.tables import Row, Table
 from actdiag.types import Finding, Severity
 
 LOSSES = {
@@ -69,10 +68,11 @@ class ActivationBeforeLoss(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Set the output's activation beside the loss."""
         loss = _loss(run)
-        row = _output(run)
-        if row is None:
+        output = _output(run)
+        if not output:
             return
-        last = _activation(run, row)
+        row = output.row(0)
+        last = _activation(row)
         harmless = (loss, last) == ("cross_entropy", "logsoftmax")
         if not harmless and last not in WRONG[loss]:
             return
@@ -80,7 +80,7 @@ class ActivationBeforeLoss(Rule):
         yield self.finding(
             run,
             Severity.INFO if harmless else Severity.WARNING,
-            run.rows.loc[[row.name]],
+            output,
             f"The output passes {spelt} before {loss}{_effect(loss, last, int(row['units']))}.",
             f"Return what the last layer computes, without {spelt}.",
             measured=spelt,
@@ -98,21 +98,16 @@ def _loss(run: Run) -> str:
     return known
 
 
-def _output(run: Run) -> pd.Series | None:
-    """Return the row of the tensor that the model returns."""
-    modules = run.recording.modules.set_index("name")
-    name = ""
-    if name in modules.index and modules.loc[name, "same_tensor_as"]:
-        name = str(modules.loc[name, "same_tensor_as"])
-    for tensor in ("output", "activation", "preactivation"):
-        rows = run.at(tensor)
-        rows = rows[rows["module"] == name]
-        if len(rows):
-            return rows.iloc[-1]
-    return None
+def _output(run: Run) -> Table:
+    """Return the row of the tensor that the model returns; none where it was not seen."""
+    root = run.modules[run.modules["name"] == ""]
+    name = next(iter(root["same_tensor_as"]), "")
+    found = (run.at(tensor) for tensor in ("output", "activation", "preactivation"))
+    own = (rows[rows["module"] == name] for rows in found)
+    return next((rows[-1:] for rows in own if rows), run.rows[:0])
 
 
-def _activation(run: Run, row: pd.Series) -> str:
+def _activation(row: Row) -> str:
     """Return the activation that a tensor comes from, in small letters; "" where none is known."""
     if row["tensor"] == "preactivation":
         return ""

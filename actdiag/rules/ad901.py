@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import pandas as pd
-
 from actdiag.rules.base import Rule, Run, register
 from actdiag.rules.remedies import LATER_REMEDY, even_out
+from actdiag.tables import Row, Table
 from actdiag.types import Finding, Severity
 
 
@@ -45,10 +44,10 @@ class NonfiniteValue(Rule):
         """Find the first row, in the order of computation, that is not finite."""
         rows = run.rows
         broken = rows[rows["nan_count"] + rows["inf_count"] > 0]
-        if broken.empty:
+        if not broken:
             return
-        moments = [_moment(row, number) for number, (_, row) in enumerate(broken.iterrows())]
-        first = broken.iloc[moments.index(min(moments))]
+        moments = [_moment(row, number) for number, row in enumerate(broken)]
+        first = broken.row(moments.index(min(moments)))
         number = int(first["nan_count"] + first["inf_count"])
         later = first["step"] > rows["step"].min()
         finding = self.finding(
@@ -66,7 +65,7 @@ class NonfiniteValue(Rule):
         yield replace(finding, step=int(first["step"]) if later else None)
 
 
-def _moment(row: pd.Series, index: int) -> tuple[int, ...]:
+def _moment(row: Row, index: int) -> tuple[int, ...]:
     """Return a key that sorts rows in the order of computation: up the layers, then down again."""
     step, layer, tensor = int(row["step"]), int(row["layer"]), str(row["tensor"])
     if tensor.endswith("_grad"):
@@ -74,19 +73,19 @@ def _moment(row: pd.Series, index: int) -> tuple[int, ...]:
     return step, 0, layer, int(tensor != "weight"), index
 
 
-def _kinds(row: pd.Series) -> str:
+def _kinds(row: Row) -> str:
     kinds = [name for name, key in (("NaN", "nan_count"), ("Inf", "inf_count")) if row[key] > 0]
     return f"{' and '.join(kinds)} appear{'s' if len(kinds) == 1 else ''}"
 
 
-def _place(row: pd.Series) -> str:
+def _place(row: Row) -> str:
     if row["tensor"] == "input":
         return "the input"
     module = f" ({row['module']})" if row["module"] else ""
     return f"the {row['tensor']} of layer {row['layer']}{module}, step {row['step']}"
 
 
-def _remedy(run: Run, first: pd.Series, broken: pd.DataFrame) -> str:
+def _remedy(run: Run, first: Row, broken: Table) -> str:
     if first["tensor"] == "input":
         return "Clean the data: fill or drop what is missing before training."
     if first["tensor"] == "weight":

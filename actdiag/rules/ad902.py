@@ -7,11 +7,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import ClassVar
 
-import pandas as pd
+import numpy as np
+from numpy.typing import NDArray
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
-from actdiag.rules.formats import FORMATS, formats_of, share_below
+from actdiag.rules.formats import FORMATS, share_below
 from actdiag.rules.remedies import even_out_or_later
+from actdiag.tables import Row, Table, stacked
 from actdiag.types import Finding, Severity
 
 HALF = FORMATS["float16"]
@@ -62,61 +64,60 @@ class Underflow(Rule):
         if (lost > self.share).any():
             yield self._lost(run, rows, lost)
             return
-        small = rows[formats_of(run, rows).isin(("float32", "float64"))]
-        small = small[small["rms"] < HALF.smallest_normal]
-        shares = pd.Series([_zero_in_half(run, row) for _, row in small.iterrows()], small.index, dtype=float)
+        small = rows[(rows["rms"] < HALF.smallest_normal) & rows.among("dtype", ("float32", "float64"))]
+        shares = np.array([_zero_in_half(run, row) for row in small])
         if (shares > self.share).any():
             yield self._in_half(run, small, shares)
 
-    def _lost(self, run: Run, rows: pd.DataFrame, lost: pd.Series) -> Finding:
-        found, worst = rows[lost > self.share], int(lost.argmax())
-        kind = str(formats_of(run, rows).iloc[worst])
+    def _lost(self, run: Run, rows: Table, lost: NDArray[np.float64]) -> Finding:
+        found, worst = rows[lost > self.share], int(np.nanargmax(lost))
+        kind = rows["dtype"][worst]
         zero = int(((rows["rms"] == 0) & (rows["tensor"] == run.backward)).sum())
         gone = f"; in {zero} hidden layers all of it is zero (see AD103)" if zero else ""
         return self.finding(
             run,
             Severity.WARNING,
             found,
-            f"{lost.iloc[worst]:.0%} of what is not zero in {_spelt(rows.iloc[worst])} is subnormal in "
+            f"{lost[worst]:.0%} of what is not zero in {_spelt(rows.row(worst))} is subnormal in "
             f"{kind or 'its format'}: it loses digits, and what is smaller has become zero{gone}.",
             "Scale the loss (torch.amp.GradScaler), or take bfloat16."
             if kind == "float16"
             else even_out_or_later(run, found),
-            measured=float(lost.iloc[worst]),
+            measured=float(lost[worst]),
             expected=0.0,
             **self.against("share"),
         )
 
-    def _in_half(self, run: Run, rows: pd.DataFrame, shares: pd.Series) -> Finding:
+    def _in_half(self, run: Run, rows: Table, shares: NDArray[np.float64]) -> Finding:
         worst = int(shares.argmax())
         return self.finding(
             run,
             Severity.INFO,
             rows[shares > self.share],
-            f"In float16 {shares.iloc[worst]:.0%} of what is not zero in {_spelt(rows.iloc[worst])} would be "
+            f"In float16 {shares[worst]:.0%} of what is not zero in {_spelt(rows.row(worst))} would be "
             "rounded to zero.",
             "Before training in float16, scale the loss (torch.amp.GradScaler); bfloat16 needs none.",
-            measured=float(shares.iloc[worst]),
+            measured=float(shares[worst]),
             expected=0.0,
             **self.against("share"),
         )
 
 
-def _gradients(run: Run) -> pd.DataFrame:
+def _gradients(run: Run) -> Table:
     """Return the rows of the hidden layers' gradients and of all weights'."""
     parts = [finite(run.hidden_at(run.backward))]
     with suppress(NotJudged):
         parts.append(finite(run.at("weight_grad")))
-    return pd.concat(parts)
+    return stacked(parts)
 
 
-def _zero_in_half(run: Run, row: pd.Series) -> float:
+def _zero_in_half(run: Run, row: Row) -> float:
     """Return the share that float16 rounds to zero; 0 where the recording keeps no histogram."""
-    counts = run.recording.histograms.get(int(str(row.name)))
+    counts = run.recording.histograms.get(row.index)
     if counts is None:
         return 0.0
     return share_below(counts, HALF.smallest / 2.0, row["zero_fraction"] * row["count"])
 
 
-def _spelt(row: pd.Series) -> str:
+def _spelt(row: Row) -> str:
     return f"the {row['tensor']} of layer {row['layer']}"

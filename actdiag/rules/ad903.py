@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import pandas as pd
+from numpy.typing import NDArray
 
 from actdiag.numerals import numeral
 from actdiag.rules.base import Rule, Run, finite, register, threshold
-from actdiag.rules.formats import FORMATS, formats_of
+from actdiag.rules.formats import FORMATS
 from actdiag.rules.remedies import even_out_or_later
+from actdiag.tables import Table, stacked
 from actdiag.types import Finding, Severity
 
 HALF, WIDER = FORMATS["float16"], ("bfloat16", "float32", "float64")
+LARGEST = {name: known.largest for name, known in FORMATS.items()}
+Floats = NDArray[np.float64]
 TENSORS = ("input", "preactivation", "activation", "output", "weight")
 
 
@@ -56,37 +59,35 @@ class Overflow(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each tensor's extremes with its format's largest number, and with float16's."""
         finite(run.hidden_at("activation"))
-        tables = [run.at(kind + end) for kind in TENSORS for end in ("", "_grad")]
-        largest = max(float(_sizes(rows).max()) for rows in tables if len(rows))
-        if not largest > min(self.share, 1.0) * HALF.largest:  # in no format: the common case is to be cheap
+        rows = stacked([run.at(kind + end) for kind in TENSORS for end in ("", "_grad")])
+        if not _sizes(rows).max() > min(self.share, 1.0) * HALF.largest:  # in no format: the common case
             return
-        rows = pd.concat(tables).sort_values("layer", kind="stable")
+        rows = rows.sorted_by("layer")
         sizes = _sizes(rows)
-        names = formats_of(run, rows)
-        shares = sizes / names.map({name: known.largest for name, known in FORMATS.items()}).astype("float64")
+        shares = sizes / np.array([LARGEST.get(kind, np.nan) for kind in rows["dtype"].tolist()])
         if (shares > self.share).any():
-            yield self._near(run, rows, sizes, shares, str(names.iloc[int(shares.argmax())]))
+            yield self._near(run, rows, sizes, shares)
             return
-        shares = (sizes / HALF.largest).where(names.isin(WIDER), 0.0)
+        shares = np.where(rows.among("dtype", WIDER), sizes / HALF.largest, 0.0)
         if (shares > 1.0).any():
             yield self._beyond_half(run, rows, sizes, shares)
 
-    def _near(self, run: Run, rows: pd.DataFrame, sizes: pd.Series, shares: pd.Series, kind: str) -> Finding:
-        worst = int(shares.argmax())
-        found = rows[shares > self.share]
+    def _near(self, run: Run, rows: Table, sizes: Floats, shares: Floats) -> Finding:
+        worst = int(np.nanargmax(shares))
+        kind, found = rows["dtype"][worst], rows[shares > self.share]
         remedy = "Lower the loss scale if gradients alone are large; else remove what makes the signal grow."
         return self.finding(
             run,
             Severity.WARNING,
             found,
-            f"{_reached(rows, sizes, worst)}, and {kind} ends at {FORMATS[kind].largest:.2g}.",
+            f"{_reached(rows, sizes, worst)}, and {kind} ends at {LARGEST[kind]:.2g}.",
             remedy if run.spec is None and run.step is None else even_out_or_later(run, found),
-            measured=float(shares.iloc[worst]),
+            measured=float(shares[worst]),
             expected=f"< {self.share:g}",
             **self.against("share"),
         )
 
-    def _beyond_half(self, run: Run, rows: pd.DataFrame, sizes: pd.Series, shares: pd.Series) -> Finding:
+    def _beyond_half(self, run: Run, rows: Table, sizes: Floats, shares: Floats) -> Finding:
         worst = int(shares.argmax())
         return self.finding(
             run,
@@ -94,20 +95,19 @@ class Overflow(Rule):
             rows[shares > 1.0],
             f"{_reached(rows, sizes, worst)}, which float16 cannot hold: it ends at 65,504.",
             "Before training in float16, remove what makes the signal grow; bfloat16 reaches 3e38.",
-            measured=float(shares.iloc[worst]),
+            measured=float(shares[worst]),
             expected="<= 1",
             threshold=1.0,
             threshold_source="exact: float16 holds no finite number above 65,504",
         )
 
 
-def _sizes(rows: pd.DataFrame) -> pd.Series:
-    """Return the largest magnitude in each row's tensor; 0 where none is known."""
-    extremes = np.abs(rows[["max", "min"]].to_numpy())
-    return pd.Series(np.nan_to_num(extremes).max(axis=1), rows.index)
+def _sizes(rows: Table) -> Floats:
+    """Return the largest magnitude in each row's tensor, (rows,); 0 where none is known."""
+    return np.asarray(np.nan_to_num(np.abs([rows["max"], rows["min"]])).max(axis=0))
 
 
-def _reached(rows: pd.DataFrame, sizes: pd.Series, worst: int) -> str:
-    row = rows.iloc[worst]
+def _reached(rows: Table, sizes: Floats, worst: int) -> str:
+    row = rows.row(worst)
     place = "the input" if row["tensor"] == "input" else f"the {row['tensor']} of layer {row['layer']}"
-    return f"Numbers in {place} reach {numeral(float(sizes.iloc[worst]), 2)}"
+    return f"Numbers in {place} reach {numeral(float(sizes[worst]), 2)}"

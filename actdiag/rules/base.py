@@ -6,23 +6,22 @@ import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, overload
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from actdiag import schema
 from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.registry import Registry
 from actdiag.rules.chains import ends, is_plain, longest_chain, peers
+from actdiag.tables import Table, stacked
 from actdiag.types import Finding, Severity
 
 RULES: Registry[type[Rule]] = Registry("rule")
-_JUDGED = [name for name in schema.ROWS if name not in schema.SPEC and name not in ("run", "source")]
-"""The columns that rules look at: the run and its spec are known."""
 
 
 class NotJudged(Exception):  # noqa: N818 - control flow, not an error
@@ -40,24 +39,56 @@ class Run:
 
     Attributes:
         name: the run's.
-        recording: the run's part of a recording.
+        recording: that holds the run; of this one alone, where `tables` is None.
         step: the step to look at; None is the first, for each kind of tensor, at which it was recorded.
+        tables: the run's rows and modules, where others are in the recording as well.
     """
 
     name: str
     recording: Recording
     step: int | None = None
+    tables: tuple[Table, Table] | None = None
 
     @classmethod
     def of(cls, recording: Recording, name: str) -> Run:
         """Return a run of a recording of one or more; what was selected from it once is kept with it."""
         return cls(name, recording.of(name))
 
+    @classmethod
+    def all_of(cls, recording: Recording) -> Iterator[Run]:
+        """Yield every run of a recording, whose rows are told apart in one pass."""
+        whole = _tables_of(recording)
+        rows, modules = (table.split("run") for table in whole)
+        for name in recording.runs:
+            tables = rows.get(name, whole[0][:0]), modules.get(name, whole[1][:0])
+            yield cls(name, recording, tables=tables)
+
     @cached_property
-    def rows(self) -> pd.DataFrame:
+    def _own(self) -> tuple[Table, Table]:
+        return self.tables or _tables_of(self.recording)
+
+    def at_step(self, step: int) -> Run:
+        """Return the run at another step."""
+        return replace(self, step=step, tables=self._own)
+
+    @cached_property
+    def rows(self) -> Table:
         """Return the measured rows of all steps."""
-        rows = self.recording.rows
-        return rows.loc[rows["source"] == "measured"]
+        rows, _ = self._own
+        measured: Table = rows[rows["source"] == "measured"]
+        return measured
+
+    @cached_property
+    def theory(self) -> Table:
+        """Return theory's rows."""
+        rows, _ = self._own
+        theory: Table = rows[rows["source"] == "theory"]
+        return theory
+
+    @property
+    def modules(self) -> Table:
+        """Return the run's modules; their names are also called `module`, as in the rows."""
+        return self._own[1]
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -71,14 +102,15 @@ class Run:
         return self.facts.get("spec")
 
     @cached_property
-    def hidden(self) -> pd.DataFrame:
+    def hidden(self) -> Table:
         """Return the products that an activation follows, by layer: the hidden layers.
 
         The one whose activation is what the model returns, as an autoencoder's sigmoid, is the output layer.
         """
-        modules = self.recording.modules
+        modules = self.modules
         followed = (modules["kind"] == "product") & (modules["activation_after"] != "")
-        return modules[followed & ~ends(modules)].sort_values("layer", kind="stable")
+        hidden: Table = modules[followed & ~ends(modules)]
+        return hidden.sorted_by("layer")
 
     @cached_property
     def chain(self) -> tuple[str, ...]:
@@ -87,98 +119,108 @@ class Run:
         Where other signals join it in a model of the user's own, as residual sums do, only layers in the same
         place of their blocks are told to be alike: a branch has a size of its own.
         """
-        hidden = frozenset(map(str, self.hidden["name"]))
-        chain = longest_chain(self.recording.modules, hidden, numbered=self.spec is not None)
+        hidden = frozenset(self.hidden["name"])
+        chain = longest_chain(self.modules, hidden, numbered=self.spec is not None)
         own = tuple(name for name in chain if name in hidden)
-        return own if self.spec is not None else peers(self.recording.modules, chain, own)
+        return own if self.spec is not None else peers(self.modules, chain, own)
 
     @cached_property
     def plain(self) -> bool:
         """Return whether this is a chain of fully connected layers, as the networks of `actdiag scan` are."""
-        return self.spec is not None or is_plain(self.recording.modules)
+        return self.spec is not None or is_plain(self.modules)
 
     @property
     def aside(self) -> int:
         """Return how many hidden layers lie off the chain: on other branches, never compared with it."""
         return len(self.hidden) - len(self.chain)
 
-    def at(self, tensor: str) -> pd.DataFrame:
+    def at(self, tensor: str) -> Table:
         """Return the step's rows of one tensor kind, by layer, whatever their module.
 
         Of a nested output the first tensor alone, of several backward passes the last.
         """
-        return self._tables.get(tensor, self.rows.iloc[:0])
+        if tensor not in self._kinds:
+            return self.rows[:0]
+        if tensor not in self._firsts:
+            self._firsts[tensor] = _first_of_each(self._kinds[tensor])
+        return self._firsts[tensor]
 
     @cached_property
-    def _tables(self) -> dict[str, pd.DataFrame]:
+    def _kinds(self) -> dict[str, Table]:
         rows = self.rows if self.step is None else self.rows[self.rows["step"] == self.step]
-        rows = rows[_JUDGED].copy()  # few columns, each type in one block: every selection is cheap
-        return {str(tensor): _first_of_each(part) for tensor, part in rows.groupby("tensor", sort=False)}
+        return rows.split("tensor")
 
-    @property
+    @cached_property
+    def _firsts(self) -> dict[str, Table]:
+        return {}
+
+    @cached_property
     def backward(self) -> str:
         """Return whose gradient tells how the loss's signal comes down: the preactivation's.
 
         Where activations alone were recorded it is the activation's, one product further up.
         """
-        recorded = [kind for kind in ("preactivation_grad", "activation_grad") if not self.at(kind).empty]
+        recorded = [kind for kind in ("preactivation_grad", "activation_grad") if self.at(kind)]
         return recorded[0] if recorded else "preactivation_grad"
 
     @cached_property
-    def _hidden_tables(self) -> dict[str, pd.DataFrame]:
+    def _hidden_tables(self) -> dict[str, Table]:
         return {}
 
-    def hidden_at(self, tensor: str) -> pd.DataFrame:
+    def hidden_at(self, tensor: str) -> Table:
         """Return one row per hidden layer, on any branch: of the product itself, or of its activation.
 
         Raises:
             NotJudged: there is no hidden layer, or the tensor was not recorded there.
         """
-        if self.hidden.empty:
+        if not self.hidden:
             raise NotJudged(self._why_no_hidden_layer())
         if tensor not in self._hidden_tables:
             self._hidden_tables[tensor] = self._hidden_rows(tensor)
         rows = self._hidden_tables[tensor]
-        if rows.empty:
+        if not rows:
             raise NotJudged(f"no {tensor} was recorded")
         return rows
 
-    def _hidden_rows(self, tensor: str) -> pd.DataFrame:
+    def _hidden_rows(self, tensor: str) -> Table:
         rows = self.at(tensor)
-        chosen = rows["layer"].isin(self.hidden["layer"])
+        chosen = rows.among("layer", set(self._layers.values()))
         if not tensor.startswith("activation"):
-            chosen &= rows["module"].isin(self.hidden["name"])
-        return rows[chosen].drop_duplicates("layer")
+            chosen &= rows.among("module", self._layers)
+        return rows[chosen].first_of_each("layer")
 
-    def chain_at(self, tensor: str) -> pd.DataFrame:
+    @cached_property
+    def _layers(self) -> dict[str, int]:
+        """Return the hidden layers' numbers by name."""
+        return dict(zip(self.hidden["name"].tolist(), self.hidden["layer"].tolist(), strict=True))
+
+    def chain_at(self, tensor: str) -> Table:
         """Return one row per hidden layer of the chain, first to last; raise as `hidden_at`."""
         return self._along(self.hidden_at(tensor))
 
-    def _along(self, rows: pd.DataFrame) -> pd.DataFrame:
+    def _along(self, rows: Table) -> Table:
         """Return the rows of the chain's layers in its order."""
-        layers = dict(zip(self.hidden["name"], self.hidden["layer"], strict=True))
-        places = {layers[name]: place for place, name in enumerate(self.chain)}
-        rows = rows[rows["layer"].isin(list(places))]
-        if rows.empty:
+        places = {self._layers[name]: place for place, name in enumerate(self.chain)}
+        rows = rows[rows.among("layer", places)]
+        if not rows:
             raise NotJudged("no layer of the longest chain was recorded at the first step")
-        return rows.iloc[np.argsort([places[layer] for layer in rows["layer"]], kind="stable")]
+        return rows[np.argsort([places[layer] for layer in rows["layer"].tolist()], kind="stable")]
 
     def _why_no_hidden_layer(self) -> str:
-        products = (self.recording.modules["kind"] == "product").sum()
+        products = (self.modules["kind"] == "product").sum()
         if products < 2:
             return "there is no hidden layer"
         return f"no known activation was seen behind any of {products} layers"
 
     @cached_property
-    def _signal(self) -> pd.DataFrame:
-        layers = self.hidden_at("activation")["layer"]
-        modules = self.recording.modules
-        masks = modules.loc[modules["kind"] == "dropout", "name"]
-        rows = pd.concat([self.at("activation"), self.at("output")]).sort_index()
-        rows = rows[rows["layer"].isin(layers) & ~rows["module"].isin(masks)]
-        return self._along(rows.drop_duplicates("layer", keep="last"))
+    def _signal(self) -> Table:
+        layers = set(self.hidden_at("activation")["layer"].tolist())
+        masks = set(self.modules[self.modules["kind"] == "dropout"]["name"])
+        rows = stacked([self.at("activation"), self.at("output")]).in_order()
+        rows = rows[rows.among("layer", layers) & ~rows.among("module", masks)]
+        return self._along(rows.last_of_each("layer"))
 
-    def signal(self) -> pd.DataFrame:
+    def signal(self) -> Table:
         """Return, per hidden layer of the chain, what it passes on: past a norm or a sum, before dropout.
 
         Dropout is left out because its mask makes samples differ that the network cannot tell apart.
@@ -189,34 +231,41 @@ class Run:
         return self._signal
 
 
-def _first_of_each(rows: pd.DataFrame) -> pd.DataFrame:
+def _tables_of(recording: Recording) -> tuple[Table, Table]:
+    rows, modules = Table.of(recording.rows), Table.of(recording.modules)
+    modules.columns["module"] = modules.columns["name"]  # a finding may be about rows or about modules
+    return rows, modules
+
+
+def _first_of_each(rows: Table) -> Table:
     """Return the first step's rows by layer, each module's first path alone, of gradients the last pass."""
-    rows = rows[rows["step"] == rows["step"].min()]
-    places = list(zip(rows["module"], rows["call"], rows["path"], rows["backward"], strict=True))
+    steps = rows["step"]
+    rows = rows[steps == steps.min()]
+    names = ("module", "call", "path", "backward")
+    places = list(zip(*(rows[name].tolist() for name in names), strict=True))
     paths: dict[str, str] = {}
     passes: dict[tuple[str, int], int] = {}
     for module, call, path, backward in places:
         if paths.setdefault(module, path) == path:
             passes[module, call] = max(backward, passes.get((module, call), 0))
     kept = [paths[place[0]] == place[2] and passes[place[:2]] == place[3] for place in places]
-    return rows[kept].sort_values(["layer", "call"], kind="stable")
+    return rows[kept].sorted_by("layer", "call")
 
 
-def finite(rows: pd.DataFrame) -> pd.DataFrame:
+def finite(rows: Table) -> Table:
     """Return the rows.
 
     Raises:
         NotJudged: one of them holds NaN or Inf, or no number at all.
     """
-    missing = rows["nan_count"].to_numpy() + rows["inf_count"].to_numpy()
-    broken = (missing > 0) | np.isnan(rows["rms"].to_numpy())
+    broken = (rows["nan_count"] + rows["inf_count"] > 0) | np.isnan(rows["rms"])
     if broken.any():
-        first = rows.iloc[int(broken.argmax())]
+        first = rows.row(int(broken.argmax()))
         raise NotJudged(f"the {first['tensor']} of layer {first['layer']} is not finite (see AD901)")
     return rows
 
 
-def two_layers(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
+def two_layers(run: Run, rows: Table) -> Table:
     """Return the rows.
 
     Raises:
@@ -228,12 +277,21 @@ def two_layers(run: Run, rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def sample_norm(rows: pd.DataFrame) -> pd.Series:
-    """Return sqrt(mean over samples of ||x_i||^2) = rms sqrt(units positions), per row.
+@overload
+def sample_norm(rows: Table) -> NDArray[np.float64]: ...
+
+
+@overload
+def sample_norm(rows: pd.DataFrame) -> pd.Series: ...
+
+
+def sample_norm(rows: Table | pd.DataFrame) -> NDArray[np.float64] | pd.Series:
+    """Return sqrt(mean over samples of ||x_i||^2) = rms sqrt(units positions), (rows,).
 
     Width and positions do not fake a slope in it, as they would in the rms.
     """
-    return rows["rms"] * (rows["units"] * rows["positions"]) ** 0.5
+    norms: NDArray[np.float64] | pd.Series = rows["rms"] * (rows["units"] * rows["positions"]) ** 0.5
+    return norms
 
 
 @dataclass(frozen=True)
@@ -263,11 +321,11 @@ class Rule(ABC):
         """Yield what is found in the run; raise `NotJudged` where it cannot be told."""
 
     def finding(
-        self, run: Run, severity: Severity, rows: pd.DataFrame, message: str, remedy: str, **evidence: Any
+        self, run: Run, severity: Severity, rows: Table, message: str, remedy: str, **evidence: Any
     ) -> Finding:
         """Return a finding about the layers and modules of `rows`."""
-        layers = tuple(dict.fromkeys(int(layer) for layer in rows["layer"]))
-        modules = tuple(dict.fromkeys(str(name) for name in rows["module"]))
+        layers = tuple(dict.fromkeys(rows["layer"].tolist()))
+        modules = tuple(dict.fromkeys(rows["module"].tolist()))
         plain = {key: value.item() if hasattr(value, "item") else value for key, value in evidence.items()}
         return Finding(self.code, self.name, severity, run.name, layers, modules, message, plain, remedy)
 

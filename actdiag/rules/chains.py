@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 
-import pandas as pd
+import numpy as np
+
+from actdiag.tables import Flags, Table
 
 
-def longest_chain(modules: pd.DataFrame, hidden: Container[str], numbered: bool = False) -> tuple[str, ...]:
+def longest_chain(modules: Table, hidden: Container[str], numbered: bool = False) -> tuple[str, ...]:
     """Return the products on the longest way of the signal, first to last, as `follows` tells it.
 
     That is the way with the most hidden products, then with the most products, then the latest.
@@ -18,8 +20,8 @@ def longest_chain(modules: pd.DataFrame, hidden: Container[str], numbered: bool 
         hidden: names of the products that an activation follows.
         numbered: the products are known to be a chain by their number, should no module say what it follows.
     """
-    products = modules[modules["kind"] == "product"].sort_values("layer", kind="stable")
-    follows = dict(zip(map(str, products["name"]), map(str, products["follows"]), strict=True))
+    products = modules[modules["kind"] == "product"].sorted_by("layer")
+    follows = dict(zip(products["name"].tolist(), products["follows"].tolist(), strict=True))
     if not follows or (numbered and not any(follows.values())):
         return tuple(follows)
     lengths = _lengths(follows, hidden)
@@ -27,7 +29,7 @@ def longest_chain(modules: pd.DataFrame, hidden: Container[str], numbered: bool 
     return tuple(reversed(list(_back(last, follows))))
 
 
-def peers(modules: pd.DataFrame, chain: Sequence[str], hidden: tuple[str, ...]) -> tuple[str, ...]:
+def peers(modules: Table, chain: Sequence[str], hidden: tuple[str, ...]) -> tuple[str, ...]:
     """Return the hidden products that may be compared: all, or where signals join, the largest group alike.
 
     Products are alike whose names differ in numbers only, `layer.0.dense` and `layer.1.dense`; of equally
@@ -38,7 +40,7 @@ def peers(modules: pd.DataFrame, chain: Sequence[str], hidden: tuple[str, ...]) 
         chain: the products on the way of the signal.
         hidden: those of them that an activation follows.
     """
-    joined = set(modules.loc[modules["joined"], "name"])
+    joined = set(modules[modules["joined"]]["name"])
     if not joined.intersection(chain[1:]):
         return hidden
     groups: dict[str, list[str]] = {}
@@ -48,23 +50,25 @@ def peers(modules: pd.DataFrame, chain: Sequence[str], hidden: tuple[str, ...]) 
     return next((tuple(group) for group in reversed(groups.values()) if len(group) == largest), ())
 
 
-def ends(modules: pd.DataFrame) -> pd.Series:
-    """Return which products make what the model returns, through an activation and nothing else.
+def ends(modules: Table) -> Flags:
+    """Return which products make what the model returns, through an activation and nothing else, (rows,).
 
     Args:
         modules: the modules table of one run.
     """
-    returned = set(modules.loc[modules["name"] == "", "same_tensor_as"]) - {""}
-    outer = modules[modules["name"].isin(returned) & (modules["kind"] == "activation")]
-    last = (modules["kind"] == "product") & modules["layer"].isin(outer["layer"])
-    return last & ~modules["name"].isin(modules["follows"])
+    returned = set(modules[modules["name"] == ""]["same_tensor_as"]) - {""}
+    if not returned:
+        return np.zeros(len(modules), dtype=np.bool_)
+    outer = modules[modules.among("name", returned) & (modules["kind"] == "activation")]
+    last = (modules["kind"] == "product") & modules.among("layer", set(outer["layer"]))
+    return np.asarray(last & ~modules.among("name", set(modules["follows"])))
 
 
 FULLY_CONNECTED = ("Linear", "LazyLinear", "linear", "addmm", "matmul", "mm")
 RESHAPING = ("Flatten", "Unflatten", "Identity")
 
 
-def is_plain(modules: pd.DataFrame) -> bool:
+def is_plain(modules: Table) -> bool:
     """Return whether the signal passes fully connected layers one after the other, and nothing else.
 
     Activations, norms and dropout may lie between them; another signal that joins, a module of another kind
@@ -78,8 +82,8 @@ def is_plain(modules: pd.DataFrame) -> bool:
     others = called[(called["kind"] == "other") & (called["same_tensor_as"] == "")]
     return bool(
         len(products)
-        and products["type"].isin(FULLY_CONNECTED).all()
-        and others["type"].isin(RESHAPING).all()
+        and products.among("type", FULLY_CONNECTED).all()
+        and others.among("type", RESHAPING).all()
         and not products["joined"].any()
         and called["observed"].all()
         and len(longest_chain(products, ())) == len(products)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from actdiag.bins import EDGES, Counts
-from actdiag.rules.base import Run
 
 _HALF, _FINITE = 2048, len(EDGES) - 1
 
@@ -34,11 +32,6 @@ FORMATS = {
     "float32": Format(2.0**-126, 2.0**-149, (2.0 - 2.0**-23) * 2.0**127),
     "float64": Format(2.0**-1022, 2.0**-1074, (2.0 - 2.0**-52) * 2.0**1023),
 }
-
-
-def formats_of(run: Run, rows: pd.DataFrame) -> pd.Series:
-    """Return the name of each row's number format, "" where it is not known."""
-    return run.rows["dtype"].reindex(rows.index).fillna("")
 
 
 def share_below(counts: Counts, magnitude: float, zeros: float) -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from actdiag.activations import Activation, activation
 from actdiag.coverage import shorten
 from actdiag.initialisers import initialiser
 from actdiag.rules.base import Run
+from actdiag.tables import Table
 
 REASONS = {
     "step": "its derivative is 0 wherever it exists, so no gradient passes it",
@@ -27,12 +26,12 @@ SAME_VARIANCE = 1.1
 """Two variances within this factor are the same recipe: gains are quoted to two digits."""
 
 
-def even_out_or_later(run: Run, rows: pd.DataFrame) -> str:
+def even_out_or_later(run: Run, rows: Table) -> str:
     """Return `even_out` of the start, and at later steps what to do about training."""
     return even_out(run, rows) if run.step is None else LATER_REMEDY
 
 
-def even_out(run: Run, rows: pd.DataFrame) -> str:
+def even_out(run: Run, rows: Table) -> str:
     """Return what keeps signal and gradient at one size from layer to layer."""
     if run.spec is None:
         return (
@@ -59,10 +58,9 @@ def match_init(spec: Mapping[str, Any]) -> str:
     )
 
 
-def initialise_modules(run: Run, rows: pd.DataFrame) -> str:
+def initialise_modules(run: Run, rows: Table) -> str:
     """Return which modules of a model of the user's own to initialise, and what to replace."""
-    modules = run.hidden
-    modules = modules[modules["layer"].isin(rows["layer"])]
+    modules = run.hidden[run.hidden.among("layer", set(rows["layer"]))]
     pairs = list(zip(modules["name"], modules["activation_after"], strict=True))
     partners = {act: activation(act).partner for _, act in pairs}
     suited = [f"{shorten(name, 60)} ({act}: {partners[act]})" for name, act in pairs if partners[act]]

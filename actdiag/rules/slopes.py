@@ -6,10 +6,9 @@ import math
 from abc import ABC
 from dataclasses import dataclass, replace
 
-import pandas as pd
-
 from actdiag.rules.base import NotJudged, Rule, Run, sample_norm, threshold, times
 from actdiag.rules.remedies import even_out
+from actdiag.tables import Table
 from actdiag.types import Finding, Severity
 
 
@@ -17,9 +16,7 @@ from actdiag.types import Finding, Severity
 class Slope(Rule, ABC):
     """A rule about the ratio of a quantity between two layers of the chain, with a threshold `error`."""
 
-    def slope(
-        self, run: Run, found: pd.DataFrame, ratio: float, apart: int, message: str, limit: str
-    ) -> Finding:
+    def slope(self, run: Run, found: Table, ratio: float, apart: int, message: str, limit: str) -> Finding:
         """Return the finding about a ratio.
 
         Args:
@@ -35,7 +32,7 @@ class Slope(Rule, ABC):
             Severity.ERROR if limit in ("error", "both") else Severity.WARNING,
             found,
             f"{message}, a factor of {ratio ** (1 / apart):.2g} per layer.",
-            even_out(run, run.hidden[run.hidden["name"].isin(run.chain)]),
+            even_out(run, run.hidden[run.hidden.among("name", set(run.chain))]),
             measured=ratio,
             expected=1.0,
             **self.against(limit),
@@ -53,9 +50,7 @@ class Fade(Slope, ABC):
         "stay below 30% of ten classes in the protocol, and none gets beyond 61%",
     )
 
-    def fade(
-        self, run: Run, found: pd.DataFrame, ratio: float, apart: int, message: str, error: float
-    ) -> Finding:
+    def fade(self, run: Run, found: Table, ratio: float, apart: int, message: str, error: float) -> Finding:
         """Return the finding about a ratio below the floor, severe below `error` or where `both` is crossed.
 
         Args:
@@ -89,10 +84,10 @@ def both_ways(run: Run) -> float:
         signal, gradients = run.signal(), sample_norm(run.chain_at(run.backward))
     except NotJudged:
         return math.nan
-    parts = signal["std_across"].to_numpy()
-    if not parts[0] or not gradients.iloc[-1]:
+    parts = signal["std_across"]
+    if not parts[0] or not gradients[-1]:
         return math.nan
-    return float(parts[-1] / parts[0] * gradients.iloc[0] / gradients.iloc[-1])
+    return float(parts[-1] / parts[0] * gradients[0] / gradients[-1])
 
 
 def not_compared(run: Run) -> dict[str, str]:

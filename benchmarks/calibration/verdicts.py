@@ -54,7 +54,8 @@ def _codes(findings: Any, severity: Severity) -> str:
 def gradient_ratio(recording: Recording) -> bool:
     """Say that a network does not train if its hidden gradients span three decades from end to end."""
     run = Run.of(recording, recording.runs[0])
-    norms = sample_norm(run.at("preactivation_grad").query("layer <= @run.spec['depth']")).to_numpy()
+    rows = run.at("preactivation_grad")
+    norms = sample_norm(rows[rows["layer"] <= (run.spec or {})["depth"]])
     if not len(norms) or not all(map(math.isfinite, norms)) or not norms[-1]:
         return True
     return not 1.0 / RATIO <= norms[0] / norms[-1] <= RATIO
@@ -72,7 +73,7 @@ def autotrainer(recording: Recording) -> bool:
     rows = run.at("weight_grad")
     if (rows["nan_count"] + rows["inf_count"]).any():
         return True
-    norms = (rows["rms"] * rows["count"] ** 0.5).to_numpy()
+    norms = rows["rms"] * rows["count"] ** 0.5
     zeros = float((rows["zero_fraction"] * rows["count"]).sum() / rows["count"].sum())
     ratio = norms[0] / norms[-1] if norms[-1] else math.nan
     return bool((ratio < 1e-3 and norms[0] < 1e-4) or ratio > 70.0 or zeros >= 0.7)
