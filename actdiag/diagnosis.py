@@ -30,6 +30,8 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
     found before, or only less severely; the message says which step it was. Thresholds are made for networks
     at their start: at a later step what rests on one is info; NaN, zero gradients and the like stay errors.
 
+    A run that failed, whose facts hold an `error`, is not judged.
+
     Returns:
         The findings, worst first and then by code, those about coverage last; the rules that found nothing;
         and those that could not judge, with the reason.
@@ -42,6 +44,9 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
     passed: list[Outcome] = []
     skipped: list[Outcome] = []
     for run in Run.all_of(recording):
+        if error := run.facts.get("error"):
+            skipped += [Outcome(rule.code, rule.name, run.name, f"the run failed: {error}") for rule in rules]
+            continue
         steps = list(_views(run))
         for rule in rules:
             found, reason = _judge(rule, steps[:1] if rule.once else steps)

@@ -13,7 +13,8 @@ from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
 from actdiag.rules import RULES
 from actdiag.settings import Settings
-from actdiag.types import Severity
+from actdiag.tables import Table
+from actdiag.types import NOT_JUDGED, Severity
 
 HEALTHY = [Layer(), Layer(), Layer()]
 VANISHING = [Layer(preactivation_grad=1e-6), Layer(preactivation_grad=1e-3), Layer()]
@@ -33,6 +34,56 @@ def test_every_rule_has_one_outcome_in_every_run() -> None:
 def test_a_run_is_judged_by_its_own_rows() -> None:
     recording = concatenate([made_up(HEALTHY, run="a"), made_up(VANISHING, run="b")])
     assert [(f.run, f.code) for f in diagnose(recording).findings] == [("b", "AD101")]
+
+
+def failing(run: str, error: str) -> Recording:
+    """Return the recording of a run that could not be measured: its facts, no rows, no modules."""
+    recording = made_up(HEALTHY, run=run)
+    facts = {"spec": recording.meta["runs"][run]["spec"], "error": error}
+    meta = {**recording.meta, "runs": {run: facts}}
+    return Recording(recording.rows[:0], recording.modules[:0], meta=meta)
+
+
+def test_a_run_that_failed_is_not_judged_and_says_why() -> None:
+    failed = failing("b", "ValueError: no such file")
+    recording = concatenate([made_up(VANISHING, run="a"), failed, made_up(HEALTHY, run="c")])
+    diagnosis = diagnose(recording)
+    part = diagnosis.of("b")
+    assert (part.findings, part.passed) == ((), ())
+    assert [outcome.code for outcome in part.skipped] == sorted(RULES)
+    assert {outcome.reason for outcome in part.skipped} == {"the run failed: ValueError: no such file"}
+    assert part.run_verdict == NOT_JUDGED
+    for name, layers in (("a", VANISHING), ("c", HEALTHY)):
+        assert diagnosis.of(name) == diagnose(made_up(layers, run=name))
+
+
+def test_where_every_run_failed_the_verdict_is_not_judged() -> None:
+    diagnosis = diagnose(failing("a", "MemoryError: "), Settings.parse(["AD9"]))
+    assert (diagnosis.verdict, diagnosis.typical_run) == (NOT_JUDGED, "a")
+    assert codes_found(failing("a", "MemoryError: ")) == frozenset()
+
+
+def test_runs_whose_rows_do_not_stand_together_are_judged_as_if_they_did() -> None:
+    """Every other row is of the other run, so that neither is a block."""
+    together = concatenate([made_up(BOTH, run="a"), made_up(VANISHING, run="b")])
+    count = len(together.rows) // 2
+    order = [place for pair in zip(range(count), range(count, 2 * count), strict=True) for place in pair]
+    units = {new: together.units[old] for new, old in enumerate(order)}
+    rows = together.rows.iloc[order].reset_index(drop=True)
+    recording = replace(together, rows=rows, modules=together.modules.iloc[::-1], units=units)
+    assert diagnose(recording).findings == diagnose(together).findings
+    assert diagnose(recording).passed == diagnose(together).passed
+
+
+def test_the_rows_of_all_runs_are_told_apart_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the number of runs: no run asks the recording for its part."""
+    recording = concatenate([made_up(HEALTHY, run=f"run{number}") for number in range(5)])
+    split: list[str] = []
+    original = Table.split
+    monkeypatch.setattr(Table, "split", lambda self, name: (split.append(name), original(self, name))[1])
+    monkeypatch.setattr(Recording, "of", lambda self, run: pytest.fail("a run was looked for by itself"))
+    assert diagnose(recording).verdict == "healthy"
+    assert split.count("run") == 2  # rows and modules
 
 
 def test_the_worst_comes_first_then_the_code() -> None:
