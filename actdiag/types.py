@@ -7,10 +7,12 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 from actdiag.activations import activation
 from actdiag.errors import UsageError, unknown_name
@@ -246,12 +248,22 @@ class Diagnosis:
 
     def of(self, run: str) -> Diagnosis:
         """Return the part that concerns one run."""
-        return Diagnosis(
-            (run,),
-            tuple(finding for finding in self.findings if finding.run == run),
-            tuple(outcome for outcome in self.passed if outcome.run == run),
-            tuple(outcome for outcome in self.skipped if outcome.run == run),
-        )
+        return self._parts.get(run, Diagnosis((run,)))
+
+    @cached_property
+    def _parts(self) -> dict[str, Diagnosis]:
+        """Return the part of each run, from one pass over all that was found."""
+        found = _by_run(self.findings)
+        passed, skipped = _by_run(self.passed), _by_run(self.skipped)
+        return {
+            run: Diagnosis((run,), found.get(run, ()), passed.get(run, ()), skipped.get(run, ()))
+            for run in {*self.runs, *found, *passed, *skipped}
+        }
+
+    @cached_property
+    def _verdicts(self) -> dict[str, str]:
+        """Return each run's verdict."""
+        return {run: self.of(run).run_verdict for run in self.runs}
 
     def __str__(self) -> str:
         """Return the verdict and, for each run, what was found and what to do about it."""
@@ -286,10 +298,9 @@ class Diagnosis:
     @property
     def votes(self) -> dict[str, int]:
         """Return how many runs got each verdict, the most frequent first, then the more severe."""
-        verdicts = [self.of(run).run_verdict for run in self.runs]
+        counted = Counter(self._verdicts[run] for run in self.runs)
         order = [*dict.fromkeys(reversed(VERDICTS.values())), NOT_JUDGED]
-        counted = {verdict: verdicts.count(verdict) for verdict in order if verdict in verdicts}
-        return dict(sorted(counted.items(), key=lambda item: -item[1]))
+        return dict(sorted(counted.items(), key=lambda item: (-item[1], order.index(item[0]))))
 
     @property
     def verdict(self) -> str:
@@ -299,4 +310,16 @@ class Diagnosis:
     @property
     def typical_run(self) -> str:
         """Return the first run that got the verdict."""
-        return next(run for run in self.runs if self.of(run).run_verdict == self.verdict)
+        verdict = self.verdict
+        return next(run for run in self.runs if self._verdicts[run] == verdict)
+
+
+Of = TypeVar("Of", Finding, Outcome)
+
+
+def _by_run(parts: Iterable[Of]) -> dict[str, tuple[Of, ...]]:
+    """Return what belongs to each run, in one pass."""
+    groups: dict[str, list[Of]] = {}
+    for part in parts:
+        groups.setdefault(part.run, []).append(part)
+    return {run: tuple(group) for run, group in groups.items()}

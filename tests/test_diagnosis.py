@@ -60,6 +60,7 @@ def test_a_run_that_failed_is_not_judged_and_says_why() -> None:
 def test_where_every_run_failed_the_verdict_is_not_judged() -> None:
     diagnosis = diagnose(failing("a", "MemoryError: "), Settings.parse(["AD9"]))
     assert (diagnosis.verdict, diagnosis.typical_run) == (NOT_JUDGED, "a")
+    assert diagnosis.skipped[0].reason == "the run failed: MemoryError: "
     assert codes_found(failing("a", "MemoryError: ")) == frozenset()
 
 

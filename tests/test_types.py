@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -282,6 +283,52 @@ def test_verdict_of_a_tie_is_the_more_severe() -> None:
     assert diagnosis.votes == {"does not train": 1, "healthy": 1}
     assert diagnosis.verdict == "does not train"
     assert diagnosis.typical_run == "b"
+
+
+class Told(tuple[Any, ...]):
+    """A tuple that counts how often it is gone through."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.passes += 1
+        return super().__iter__()
+
+
+def test_many_runs_are_told_apart_in_one_pass() -> None:
+    """Whatever the number of runs, and whichever of them is asked for."""
+    runs = tuple(f"run{number}" for number in range(50))
+    findings = Told(finding(run, Severity.ERROR) for run in runs[::2])
+    passed = Told(Outcome("AD102", "exploding-gradient", run) for run in runs)
+    skipped = Told(Outcome("AD204", "saturated-unit", run, "no") for run in runs[::-1])
+    diagnosis = Diagnosis(runs, findings, passed, skipped)
+    for run in runs:
+        part = diagnosis.of(run)
+        assert part.findings == tuple(finding(run, Severity.ERROR) for _ in range(run in runs[::2]))
+        assert [each.run for each in (*part.passed, *part.skipped)] == [run, run]
+    assert diagnosis.votes == {"does not train": 25, "healthy": 25}
+    assert (diagnosis.verdict, diagnosis.typical_run) == ("does not train", "run0")
+    assert (findings.passes, passed.passes, skipped.passes) == (1, 1, 1)
+
+
+def test_each_run_is_judged_once_for_the_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    original = Diagnosis.run_verdict.fget
+    monkeypatch.setattr(
+        Diagnosis,
+        "run_verdict",
+        property(lambda self: (asked.append(self.runs), original(self))[1]),  # type: ignore[misc]
+    )
+    diagnosis = Diagnosis(("a", "b", "c"), (finding("a", Severity.ERROR),))
+    assert (diagnosis.votes["healthy"], diagnosis.verdict, diagnosis.typical_run) == (2, "healthy", "b")
+    assert asked == [("a",), ("b",), ("c",)]
+
+
+def test_the_part_of_a_run_that_nothing_is_said_of_is_empty() -> None:
+    diagnosis = Diagnosis(("a",), (finding("b", Severity.ERROR),))
+    assert diagnosis.of("z") == Diagnosis(("z",))
+    assert diagnosis.of("b").worst is Severity.ERROR
+    assert diagnosis == Diagnosis(("a",), (finding("b", Severity.ERROR),))
 
 
 def test_verdict_of_no_run_is_that_there_is_nothing_to_judge() -> None:
