@@ -12,7 +12,7 @@ from actdiag.tables import Table
 
 LONGEST = 40
 """Characters of a module's name that a table or a sentence shows."""
-FUNCTION = r":\w+#\d+'*$"
+FUNCTION = re.compile(r":\w+#\d+'*$")
 """What the name of a function inside a module ends in."""
 UNUSED = ("not called", "not selected", "passive")
 """How the reason of a module begins that did not run, or that the user chose not to see."""
@@ -85,7 +85,7 @@ def _own(modules: pd.DataFrame | Table) -> Iterator[tuple[str, str, bool]]:
     rows = list(zip(*columns, strict=True))
     products = tuple(f"{name}." for name, kind, _, seen in rows if kind == "product" and seen and name)
     for name, kind, reason, seen in rows:
-        is_function = not reason and re.search(FUNCTION, name)
+        is_function = ":" in name and not reason and FUNCTION.search(name)
         if kind != "container" and not is_function and not name.startswith(products):
             yield name, reason, seen
 

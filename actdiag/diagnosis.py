@@ -75,10 +75,10 @@ def codes_found(recording: Recording) -> frozenset[str]:
 def _views(run: Run) -> Iterator[Run]:
     """Yield the run at its first step, and at the later ones that are judged as well."""
     yield run
-    steps, kept = run.rows["step"].tolist(), run.recording.histograms
-    first = min(steps, default=0)
-    numbered = zip(steps, run.rows.indices, strict=True)
-    later = sorted({step for step, index in numbered if step > first and index in kept})
+    steps, kept = run.rows["step"], run.recording.histograms
+    others = run.rows[steps > min(steps, default=0)]
+    numbered = zip(others["step"].tolist(), others.indices, strict=True)
+    later = sorted({step for step, index in numbered if index in kept})
     if len(later) > MOST_STEPS:
         places = np.linspace(0, len(later) - 1, MOST_STEPS).round().astype(int)
         later = [later[place] for place in places]

@@ -120,12 +120,10 @@ class Table:
 
     def split(self, name: str) -> dict[Any, Table]:
         """Return the rows of each value of a column, in the order in which these appear: in one pass."""
-        if not len(self):
-            return {}
-        codes, values = pd.factorize(self[name])
-        order, sizes = np.argsort(codes, kind="stable"), np.bincount(codes, minlength=len(values))
-        parts = np.split(order, np.cumsum(sizes)[:-1])
-        return {value: self[part] for value, part in zip(values, parts, strict=True)}
+        parts: dict[Any, list[int]] = {}
+        for place, value in zip(self.places.tolist(), self[name].tolist(), strict=True):
+            parts.setdefault(value, []).append(place)
+        return {value: Table(self.columns, np.array(part)) for value, part in parts.items()}
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows as a frame, with all its columns and indices."""

@@ -126,6 +126,6 @@ def _fans(run: Run, rows: Table) -> NDArray[np.float64]:
 
 def _largest_beside(kinks: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the larger size of each kink's two neighbours."""
-    padded = np.pad(np.abs(kinks), 1)
+    padded = np.concatenate([[0.0], np.abs(kinks), [0.0]])
     larger: NDArray[np.float64] = np.maximum(padded[:-2], padded[2:])
     return larger

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from actdiag.recording import UNIT_FIELDS
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
-from actdiag.tables import Table
+from actdiag.tables import Flags, Table
 from actdiag.types import Finding, Severity
 
+ROUNDING = 1e-12
+"""Of a difference of two squares, relative to the largest number's square: far above float64's."""
 COMPARED = [UNIT_FIELDS.index(name) for name in ("mean", "std", "max", "min")]
 
 
@@ -57,10 +59,13 @@ class SymmetricUnits(Rule):
         judged = forward[(forward["units"] > 1) & forward.among("layer", set(backward["layer"]))]
         if not judged:
             raise NotJudged("no hidden layer has two units to compare")
-        same = self._symmetric(run, judged) & self._symmetric(run, backward)
         weights = run.at("weight")
         weights = weights[weights.among("module", set(judged["module"]))]
-        differ = set(weights["layer"].tolist()) - self._symmetric(run, weights)
+        for rows in (judged, backward, weights):
+            _check_units(run, rows)
+        alike = judged[~self._apart(judged)]
+        same = self._symmetric(run, alike) & self._symmetric(run, backward) if alike else set()
+        differ = set(weights["layer"].tolist()) - self._symmetric(run, weights) if same else set()
         found = judged[judged.among("layer", same - differ)]
         if not found:
             return
@@ -77,20 +82,33 @@ class SymmetricUnits(Rule):
             **self.against("tolerance"),
         )
 
+    def _apart(self, rows: Table) -> Flags:
+        """Return which layers' units differ in their means, as the layers' own numbers tell, (rows,).
+
+        Pooled variance = mean of the units' variances + variance of their means. It spares most networks a
+        look at each unit.
+        """
+        between = rows["std"] ** 2 - rows["std_across"] ** 2
+        largest = np.maximum(np.abs(rows["max"]), np.abs(rows["min"]))
+        apart = between > (self.tolerance**2 + ROUNDING) * largest**2
+        return np.asarray((rows["positions"] == 1) & apart)
+
     def _symmetric(self, run: Run, rows: Table) -> set[int]:
         """Return the layers whose units agree."""
-        units = run.recording.units
-        layers = dict(zip(rows.indices, rows["layer"].tolist(), strict=True))
-        missing = [layer for index, layer in layers.items() if index not in units]
-        if missing:
-            raise NotJudged(f"the recording keeps no numbers per unit for layer {missing[0]}")
-        return {layer for index, layer in layers.items() if self._agree(units[index])}
+        layers = zip(rows.indices, rows["layer"].tolist(), strict=True)
+        return {layer for index, layer in layers if self._agree(run.recording.units[index])}
 
     def _agree(self, state: NDArray[np.float64]) -> bool:
         """Return whether all units (columns) are equal, relative to the largest value in the layer."""
         compared = state[COMPARED]
         spread = np.ptp(compared, axis=1).max()
         return bool(spread <= self.tolerance * np.abs(compared).max())
+
+
+def _check_units(run: Run, rows: Table) -> None:
+    for index, layer in zip(rows.indices, rows["layer"].tolist(), strict=True):
+        if index not in run.recording.units:
+            raise NotJudged(f"the recording keeps no numbers per unit for layer {layer}")
 
 
 def _remedy(run: Run, rows: Table) -> str:

@@ -102,7 +102,7 @@ class UnscaledInput(Rule):
         square = float(row["rms"] ** 2)
         present = square / max(1.0 - float(row["zero_fraction"]), 1e-12)
         small = 0.0 < present < self.smallest
-        if _rescaled(run, row) or not (small or square > self.largest):
+        if not (small or square > self.largest) or _rescaled(run, row):
             return
         effect = "small: the first layer hardly learns" if small else "large for one learning rate"
         yield self._found(
@@ -142,8 +142,14 @@ def _variance_ratios(units: NDArray[np.float64]) -> NDArray[np.float64]:
     varies = (n > 0) & (variance > 0)
     if not varies.any():
         return np.empty(0)
-    ratios = np.minimum(variance / np.median(variance[varies]), size / np.median(size[varies]))
+    ratios = np.minimum(variance / _median(variance[varies]), size / _median(size[varies]))
     return np.where(varies, ratios, 0.0)
+
+
+def _median(values: NDArray[np.float64]) -> float:
+    """Return the middle one of some values; numpy's own takes five times as long for a hundred."""
+    ordered, half = np.sort(values), len(values) // 2
+    return float(0.5 * (ordered[half] + ordered[-1 - half]))
 
 
 def _rescaled(run: Run, row: Row) -> bool:

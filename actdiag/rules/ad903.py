@@ -104,7 +104,7 @@ class Overflow(Rule):
 
 def _sizes(rows: Table) -> Floats:
     """Return the largest magnitude in each row's tensor, (rows,); 0 where none is known."""
-    return np.asarray(np.nan_to_num(np.abs([rows["max"], rows["min"]])).max(axis=0))
+    return np.asarray(np.fmax(0.0, np.fmax(np.abs(rows["max"]), np.abs(rows["min"]))))
 
 
 def _reached(rows: Table, sizes: Floats, worst: int) -> str:

@@ -18,7 +18,7 @@ from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.registry import Registry
 from actdiag.rules.chains import ends, is_plain, longest_chain, peers
-from actdiag.tables import Table, stacked
+from actdiag.tables import Flags, Table, stacked
 from actdiag.types import Finding, Severity
 
 RULES: Registry[type[Rule]] = Registry("rule")
@@ -167,6 +167,10 @@ class Run:
     def _hidden_tables(self) -> dict[str, Table]:
         return {}
 
+    @cached_property
+    def _chain_tables(self) -> dict[str, Table]:
+        return {}
+
     def hidden_at(self, tensor: str) -> Table:
         """Return one row per hidden layer, on any branch: of the product itself, or of its activation.
 
@@ -196,7 +200,9 @@ class Run:
 
     def chain_at(self, tensor: str) -> Table:
         """Return one row per hidden layer of the chain, first to last; raise as `hidden_at`."""
-        return self._along(self.hidden_at(tensor))
+        if tensor not in self._chain_tables:
+            self._chain_tables[tensor] = self._along(self.hidden_at(tensor))
+        return self._chain_tables[tensor]
 
     def _along(self, rows: Table) -> Table:
         """Return the rows of the chain's layers in its order."""
@@ -234,13 +240,26 @@ class Run:
 def _tables_of(recording: Recording) -> tuple[Table, Table]:
     rows, modules = Table.of(recording.rows), Table.of(recording.modules)
     modules.columns["module"] = modules.columns["name"]  # a finding may be about rows or about modules
+    rows.columns["broken"] = _broken(rows)  # asked by nearly every rule
     return rows, modules
+
+
+def _broken(rows: Table) -> Flags:
+    """Return which rows hold NaN or Inf, or no number at all, (rows,)."""
+    return np.asarray((rows["nan_count"] + rows["inf_count"] > 0) | np.isnan(rows["rms"]))
 
 
 def _first_of_each(rows: Table) -> Table:
     """Return the first step's rows by layer, each module's first path alone, of gradients the last pass."""
     steps = rows["step"]
     rows = rows[steps == steps.min()]
+    if len(set(rows["module"].tolist())) < len(rows):
+        rows = rows[_first_paths(rows)]
+    return rows.sorted_by("layer", "call")
+
+
+def _first_paths(rows: Table) -> list[bool]:
+    """Return which rows are of the first path of their module and of the last pass of its call."""
     names = ("module", "call", "path", "backward")
     places = list(zip(*(rows[name].tolist() for name in names), strict=True))
     paths: dict[str, str] = {}
@@ -248,8 +267,7 @@ def _first_of_each(rows: Table) -> Table:
     for module, call, path, backward in places:
         if paths.setdefault(module, path) == path:
             passes[module, call] = max(backward, passes.get((module, call), 0))
-    kept = [paths[place[0]] == place[2] and passes[place[:2]] == place[3] for place in places]
-    return rows[kept].sorted_by("layer", "call")
+    return [paths[place[0]] == place[2] and passes[place[:2]] == place[3] for place in places]
 
 
 def finite(rows: Table) -> Table:
@@ -258,7 +276,7 @@ def finite(rows: Table) -> Table:
     Raises:
         NotJudged: one of them holds NaN or Inf, or no number at all.
     """
-    broken = (rows["nan_count"] + rows["inf_count"] > 0) | np.isnan(rows["rms"])
+    broken = rows["broken"]
     if broken.any():
         first = rows.row(int(broken.argmax()))
         raise NotJudged(f"the {first['tensor']} of layer {first['layer']} is not finite (see AD901)")
