@@ -226,9 +226,31 @@ def _read_arrays(path: Path) -> Tables:
 
 
 def frame(records: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
-    """Return a table with exactly the columns and types of a schema."""
-    columns = {name: [record[name] for record in records] for name in types}
-    return pd.DataFrame({name: pd.Series(values, dtype=types[name]) for name, values in columns.items()})
+    """Return a table with exactly the columns and types of a schema, from rows."""
+    return table({name: [record[name] for record in records] for name in types}, types, len(records))
+
+
+def table(columns: Mapping[str, Any], types: Mapping[str, str], rows: int) -> pd.DataFrame:
+    """Return a table with exactly the columns and types of a schema.
+
+    Args:
+        columns: one value per row, or one for all of them.
+        types: the schema.
+        rows: how many there are.
+    """
+    return pd.DataFrame(
+        {name: _column(columns[name], kind, rows) for name, kind in types.items()}, copy=False
+    )
+
+
+def _column(values: Any, kind: str, rows: int) -> Any:
+    """Return a column as an array of the type that a schema says."""
+    several = isinstance(values, (list, np.ndarray))
+    if kind != "str":
+        return np.asarray(values, dtype=kind) if several else np.full(rows, values, dtype=kind)
+    held = np.empty(rows, dtype=object)
+    held[:] = values
+    return pd.array(held, dtype="str")
 
 
 def concatenate(recordings: Sequence[Recording]) -> Recording:

@@ -14,7 +14,7 @@ from actdiag.arrays import Tables, join
 from actdiag.capture.guard import from_signal
 from actdiag.capture.records import NUMBERS, Arrays, Floats, Place
 from actdiag.capture.weighing import Sizes
-from actdiag.recording import Recording
+from actdiag.recording import Recording, table
 
 Judge = Callable[[Recording], frozenset[str]]
 DECADES = 1.5
@@ -183,14 +183,14 @@ def rows_of(steps: Sequence[Step], constant: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows of all steps; `constant` holds the columns that are the same in every row."""
     places = [place for step in steps for place in step.places]
     numbers = np.concatenate([step.numbers for step in steps]) if steps else np.empty((0, len(NUMBERS)))
+    blank = dict.fromkeys(schema.ROWS, "")
     columns: dict[str, Any] = {
-        "step": [step.number for step in steps for _ in step.places],
+        "step": np.repeat([step.number for step in steps], [len(step.places) for step in steps]),
         **{name: [getattr(place, name) for place in places] for name in Place._fields},
         **{name: numbers[:, index] for index, name in enumerate(NUMBERS)},
-        **{name: [value] * len(places) for name, value in constant.items() if value != ""},
+        **{name: value for name, value in constant.items() if value != ""},
     }
-    blank = [""] * len(places)
-    return pd.DataFrame({name: columns.get(name, blank) for name in schema.ROWS}).astype(schema.ROWS)
+    return table({**blank, **columns}, schema.ROWS, len(places))
 
 
 def arrays_of(steps: Sequence[Step]) -> Tables:

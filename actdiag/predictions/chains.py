@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -105,8 +105,7 @@ def _layer(product: Row, weights: Sequence[Row], biases: Biases) -> Layer:
     return Layer(product["fan_in"], product["fan_out"], rms * rms, variance, mean)
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """The batch: second moment and mean correlation (NaN where it is not known), samples."""
 
     second: float
@@ -123,14 +122,18 @@ def batch_of(run: Run, fan_in: int) -> Batch:
     rows = _given(run, "input")
     if len(rows) != 1:
         raise NoTheory("theory starts from the size of one input")
-    (row,) = rows
-    rms, size = row["rms"], row["units"] * row["positions"]
+    return batch_in(rows[0], fan_in)
+
+
+def batch_in(row: Mapping[Any, Any], fan_in: int) -> Batch:
+    """Return the batch of which `row` holds the numbers, as `batch_of` does."""
+    rms, size = float(row["rms"]), int(row["units"] * row["positions"])
     if row["nan_count"] or row["inf_count"] or not math.isfinite(rms):
         raise NoTheory("the input is not finite")
     if size != fan_in:
         raise NoTheory(f"the first layer takes {fan_in} numbers and the input has {size}")
-    correlation = row["correlation"] if row["positions"] == 1 else math.nan
-    return Batch(rms * rms, correlation, row["samples"])
+    correlation = float(row["correlation"]) if row["positions"] == 1 else math.nan
+    return Batch(rms * rms, correlation, int(row["samples"]))
 
 
 def _given(run: Run, tensor: str) -> list[Row]:

@@ -8,7 +8,7 @@ from actdiag.theory.critical import critical_sigma_w2, critical_variance
 from actdiag.theory.dead import dead_share
 from actdiag.theory.fixed import FixedPoint, fixed_point, variance_slope
 from actdiag.theory.gains import backward_gain, exact_gain, resolve_gain, second_moment, second_slope
-from actdiag.theory.known import NoTheory, chain, prediction
+from actdiag.theory.known import NoTheory, between_of, chain, prediction
 from actdiag.theory.quadrature import gaussian_expectation
 from actdiag.theory.recursion import propagate
 
@@ -20,6 +20,7 @@ __all__ = [
     "NoTheory",
     "Signal",
     "backward_gain",
+    "between_of",
     "chain",
     "critical_sigma_w2",
     "critical_variance",

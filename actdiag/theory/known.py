@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from actdiag.activations import Activation, activation
+from actdiag.activations import activation
 from actdiag.errors import ActdiagError
 from actdiag.initialisers import Initialiser, initialiser
 from actdiag.theory.chain import Between, Layer, Moments
@@ -38,6 +38,16 @@ def prediction(
     >>> [round(moments.preactivation.rms ** 2, 12) for moments in prediction(spec, 64, 10)]
     [2.0, 2.0]
     """
+    between = between_of(spec)
+    return propagate(activation(spec["act"]), chain(spec, features, classes), q, c, between)
+
+
+def between_of(spec: Mapping[str, Any]) -> Between:
+    """Return what stands between the layers of a multilayer perceptron that theory can speak of.
+
+    Raises:
+        NoTheory: it cannot; with the reason.
+    """
     act = activation(spec["act"])
     between = Between(
         spec.get("norm") or "none",
@@ -45,11 +55,6 @@ def prediction(
         spec.get("dropout") or 0.0,
         bool(spec.get("residual")),
     )
-    _check(spec, act, between)
-    return propagate(act, chain(spec, features, classes), q, c, between)
-
-
-def _check(spec: Mapping[str, Any], act: Activation, between: Between) -> None:
     if not spec["depth"]:
         raise NoTheory("no hidden layer: there is nothing to predict")
     if between.norm == "batch" and between.norm_place == "after":
@@ -61,6 +66,7 @@ def _check(spec: Mapping[str, Any], act: Activation, between: Between) -> None:
         raise NoTheory(
             "constant weights: all units are equal, the mean-field limit needs independent weights"
         )
+    return between
 
 
 def chain(spec: Mapping[str, Any], features: int, classes: int) -> list[Layer]:

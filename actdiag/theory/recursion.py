@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from actdiag.activations import Activation, normal_cdf
 from actdiag.errors import UsageError
@@ -51,17 +52,27 @@ def propagate(
     if not (q >= 0.0 and math.isfinite(q) and -1.0 <= c <= 1.0):
         raise UsageError(f"theory needs inputs with second moment q >= 0 and -1 <= c <= 1, got q={q}, c={c}")
     flow = Flow(log(q), log(q) + log(1.0 - c))
-    found: list[Moments] = []
+    found: list[tuple[Signal, Signal]] = []
     steps: list[Step] = []
-    for number, layer in enumerate(layers, start=1):
-        log_weight = _log_sigma_w2(layer, flow)
-        z = enter(layer, log_weight, flow)
-        seen, after, log_factor = _through(act, z, between)
-        skips = between.residual and layer.fan_in * act.pieces == layer.fan_out
-        flow = _add(flow, after) if skips else after
-        steps.append(Step(log_weight, log_factor, skips))
-        found.append(Moments(number, _before(z), _after(act, seen), 0.0))
+    for layer in layers:
+        before, after, step, flow = _layer(act, layer, flow, between)
+        steps.append(step)
+        found.append((before, after))
     return _with_gradients(found[:-1], steps)
+
+
+@lru_cache(maxsize=4096)
+def _layer(act: Activation, layer: Layer, flow: Flow, between: Between) -> tuple[Signal, Signal, Step, Flow]:
+    """Return the preactivation, the activation, what the layer does to gradients, and what leaves it.
+
+    Networks that differ in their heads or seeds alone share most layers, hence the cache.
+    """
+    log_weight = _log_sigma_w2(layer, flow)
+    z = enter(layer, log_weight, flow)
+    seen, after, log_factor = _through(act, z, between)
+    skips = between.residual and layer.fan_in * act.pieces == layer.fan_out
+    leaving = _add(flow, after) if skips else after
+    return _before(z), _after(act, seen), Step(log_weight, log_factor, skips), leaving
 
 
 @dataclass(frozen=True)
@@ -221,7 +232,7 @@ def _share_below(edge: float, z: Preactivation) -> float:
     return float(normal_cdf((edge - z.mean) * math.exp(min(-0.5 * z.log_variance, 700.0))))  # type: ignore[arg-type]
 
 
-def _with_gradients(found: Sequence[Moments], steps: Sequence[Step]) -> tuple[Moments, ...]:
+def _with_gradients(found: Sequence[tuple[Signal, Signal]], steps: Sequence[Step]) -> tuple[Moments, ...]:
     """Return the hidden layers with ln chi and the gradient's ln |dLoss/dz|^2 relative to the last of them.
 
     With G^l = |dLoss/dx^l|^2 at the layer's output: |dLoss/dz^l|^2 = factor^l G^l, and below the layer
@@ -229,11 +240,11 @@ def _with_gradients(found: Sequence[Moments], steps: Sequence[Step]) -> tuple[Mo
     """
     done: list[Moments] = []
     log_out, log_above, total = steps[-1].log_weight if steps else 0.0, 0.0, 0.0
-    for moments, step in zip(reversed(found), reversed(steps[:-1]), strict=True):
+    for number, step in zip(range(len(found), 0, -1), reversed(steps[:-1]), strict=True):
         log_here = log_out + step.log_factor
         log_chi = log_here - log_above if log_here > -math.inf else -math.inf
         total += log_chi if done else 0.0
-        done.append(replace(moments, log_chi=log_chi, log_gradient=total + 0.0))
+        done.append(Moments(number, *found[number - 1], log_chi, total + 0.0))
         log_out = _log_sum(step.log_weight + log_here, log_out if step.skips else -math.inf)
         log_above = log_here
     return tuple(reversed(done))
