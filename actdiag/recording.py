@@ -115,8 +115,12 @@ class Recording:
         np.savez_compressed(folder / "histograms.npz", **arrays)  # type: ignore[arg-type]
         (folder / "meta.json").write_text(json.dumps(self.meta, indent=1) + "\n", encoding="utf-8")
 
+    def stored(self) -> Tables:
+        """Return histograms, linear histograms and unit arrays in the form that files hold."""
+        return join([self._tables()], [0])
+
     def _stored(self) -> list[tuple[str, Histograms | Units]]:
-        return list(zip(("histograms", "linear", "units"), join([self._tables()], [0]), strict=True))
+        return list(zip(("histograms", "linear", "units"), self.stored(), strict=True))
 
     @classmethod
     def load(cls, folder: str | Path) -> Recording:

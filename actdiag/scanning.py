@@ -43,30 +43,32 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
     """
     device = resolve_device(spec.device)
     batch = load_batch(spec)
-    _check_measurable(spec, batch)
-    act, init = activation(spec.act), initialiser(spec.init)
-    gain = resolve_gain(spec.gain, act, init.gain)
+    check_measurable(spec, batch)
+    gain = gain_of(spec)
     dtype = getattr(torch, spec.dtype)
     model = build(spec, gain, batch.inputs.float(), batch.classes).to(device, dtype)
     inputs, targets = batch.inputs.to(device, dtype), batch.targets.to(device)
-    with _seeded(spec.seed, device), Recorder(model, spec.slug) as recorder:
+    with seeded(spec.seed, device), Recorder(model, spec.slug) as recorder:
         loss = loss_function(spec.loss)(model(inputs), targets)
         loss.backward()  # type: ignore[no-untyped-call]
         recorder.step()
-    resolved = replace(
-        spec, features=inputs.shape[1], classes=batch.classes, batch=inputs.shape[0], device=device.type
-    )
-    facts = {"kind": spec.loss, "reduction": "mean", "value": _plain(loss.item())}
+    facts = {"kind": spec.loss, "reduction": "mean", "value": plain_number(loss.item())}
     notes = [batch.note] if batch.note else []
     command = f"{spec.command()}{' --jacobian' * jacobian}"
-    recording = predicted(recorder.recording(_spec_facts(resolved, gain), facts, notes, command))
+    resolved = spec_facts(spec, batch, device, gain)
+    recording = predicted(recorder.recording(resolved, facts, notes, command))
     if not jacobian:
         return recording
-    with _seeded(spec.seed, device):
+    with seeded(spec.seed, device):
         return with_jacobian(recording, model, ModelBatch.of(inputs))
 
 
-def _check_measurable(spec: RunSpec, batch: Batch) -> None:
+def gain_of(spec: RunSpec) -> float:
+    """Return the gain in use, NaN where the initialiser has none."""
+    return resolve_gain(spec.gain, activation(spec.act), initialiser(spec.init).gain)
+
+
+def check_measurable(spec: RunSpec, batch: Batch) -> None:
     """Raise where the batch can give no loss or no gradient, whatever the network."""
     samples, varies = batch.inputs.shape[0], bool((batch.inputs != batch.inputs[:1]).any())
     if spec.norm == "batch" and samples < 2:
@@ -99,17 +101,25 @@ def resolve_device(name: str) -> torch.device:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Let dropout draw from `seed` within the block, and restore the outer random state after it."""
     with torch.random.fork_rng(devices=[0] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
-def _plain(value: float) -> float | str:
+def plain_number(value: float) -> float | str:
     """Return a number JSON can hold: a non-finite one as its name."""
     return value if math.isfinite(value) else str(value)
 
 
-def _spec_facts(spec: RunSpec, gain: float) -> dict[str, Any]:
-    return {**asdict(spec), "gain": None if math.isnan(gain) else gain}
+def spec_facts(spec: RunSpec, batch: Batch, device: torch.device, gain: float) -> dict[str, Any]:
+    """Return the fields of a spec as they were run."""
+    return {
+        **asdict(spec),
+        "features": batch.inputs.shape[1],
+        "classes": batch.classes,
+        "batch": batch.inputs.shape[0],
+        "device": device.type,
+        "gain": None if math.isnan(gain) else gain,
+    }

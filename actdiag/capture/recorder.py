@@ -218,7 +218,7 @@ class Recorder:
             "command": command,
         }
         return Recording(
-            rows_of(steps, {**_measured(self.run), **_spec_columns(spec)}),
+            rows_of(steps, {**_measured(self.run), **spec_columns(spec)}),
             frame(modules, schema.MODULES),
             *arrays_of(steps),
             meta={
@@ -271,7 +271,8 @@ def _measured(run: str) -> dict[str, Any]:
     return {"run": run, "source": "measured", "expected_low": nan, "expected_high": nan}
 
 
-def _spec_columns(spec: Mapping[str, Any] | None) -> dict[str, Any]:
+def spec_columns(spec: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the columns of a run's spec; blank ones for a model of the user's own."""
     blank = {"str": "", "int64": -1, "float64": float("nan"), "bool": False}
     columns: dict[str, Any] = {name: blank[kind] for name, kind in schema.SPEC.items()}
     columns.update({name: value for name, value in (spec or {}).items() if value is not None})

@@ -166,7 +166,11 @@ def _can_be_described(record: Record, failed: Failed) -> bool:
 def set_beside(places: Sequence[Place], numbers: Floats) -> None:
     """Set the rms of each weight's gradient over that of the weight, whose row comes before it."""
     rows = [row for row, place in enumerate(places) if place.tensor == "weight_grad"]
-    rows = [row for row in rows if row and _is_weight(places[row - 1], places[row].module)]
+    set_ratios([row for row in rows if row and _is_weight(places[row - 1], places[row].module)], numbers)
+
+
+def set_ratios(rows: Sequence[int], numbers: Floats) -> None:
+    """Set the rms of gradients' rows over that of the weights, whose rows come right before them."""
     with np.errstate(divide="ignore", invalid="ignore"):
         numbers[rows, _GRAD_TO_WEIGHT] = numbers[rows, _RMS] / numbers[np.array(rows, dtype=int) - 1, _RMS]
 
