@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import pandas as pd
 
+from actdiag.networks import initialiser_label, network_key, sheet_key, sheet_labels, specs
 from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
-from actdiag.types import NOT_JUDGED, VERDICTS, Diagnosis, Finding, Severity
+from actdiag.types import NOT_JUDGED, VERDICTS, Diagnosis, Finding, Outcome, Severity
 
 FAILED = "could not be run"
 """The verdict on a network none of whose draws could be measured."""
 ORDER = (*dict.fromkeys(VERDICTS.values()), NOT_JUDGED, FAILED)
 """Verdicts, the best first."""
-_AXES = ("act", "init", "gain", "seed", "features")
-"""What may differ within a sheet: its rows, its columns, the draws of a cell, and what follows the width."""
+_Part = TypeVar("_Part", Finding, Outcome)
+_ENDS: tuple[Literal["first"], Literal["last"]] = ("first", "last")
 _FORWARD, _BACKWARD = "activation", "preactivation_grad"
 
 
@@ -48,31 +50,43 @@ class Cell:
 
     Attributes:
         spec: the fields of the `RunSpec` of the first draw, resolved where it was run.
+        label: the activation and the initialiser, with the gain where one was asked for.
         runs: the draws' names.
-        verdict: the one that most draws got (of as many the more severe), or `FAILED`.
+        votes: how many draws got each verdict; `FAILED` counts those that raised.
         shown: the first draw that got the verdict.
         size: gain of the activation's rms from layer to layer.
         signal: gain of the activation's std_across, which tells samples apart.
         gradient: gain of a sample's gradient norm from the last hidden layer down to the first, per layer.
         finding: the worst of the shown draw, None where nothing but information was found.
         error: why a draw failed, "" where none did.
+        unjudged: why no rule could look, "" where one could.
     """
 
     spec: Mapping[str, Any]
+    label: str
     runs: tuple[str, ...]
-    verdict: str
+    votes: Mapping[str, int]
     shown: str
     size: Gain
     signal: Gain
     gradient: Gain
     finding: Finding | None
     error: str
+    unjudged: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Return what most draws that ran got, of as many the more severe; `FAILED` where none ran."""
+        ran = {verdict: count for verdict, count in self.votes.items() if verdict != FAILED}
+        return max(ran, key=lambda verdict: (ran[verdict], ORDER.index(verdict)), default=FAILED)
 
     @property
     def reason(self) -> str:
         """Return why the cell has its verdict, in words."""
         if self.verdict == FAILED:
             return self.error
+        if self.verdict == NOT_JUDGED:
+            return self.unjudged
         gains = f"per layer, activation {self.size}, std_across {self.signal}, gradient {self.gradient}"
         return gains if self.finding is None else f"{self.finding.message} ({gains})"
 
@@ -113,30 +127,55 @@ class Comparison:
         """Return the networks in the order of their first draws."""
         gains = _gains(self.recording)
         groups: dict[tuple[Any, ...], list[str]] = {}
-        for run, facts in self.recording.meta["runs"].items():
-            groups.setdefault(_key(facts["spec"], ("seed",)), []).append(run)
+        for run, spec in self._specs.items():
+            groups.setdefault(network_key(spec), []).append(run)
         return tuple(self._cell(tuple(runs), gains) for runs in groups.values())
 
     def _cell(self, runs: tuple[str, ...], gains: Mapping[str, pd.DataFrame]) -> Cell:
         facts = [self.recording.meta["runs"][run] for run in runs]
-        ran = tuple(run for run, fact in zip(runs, facts, strict=True) if not fact.get("error"))
-        verdicts = {run: self.verdicts[run] for run in ran}
-        verdict = _majority(verdicts.values()) if ran else FAILED
-        shown = next((run for run in ran if verdicts[run] == verdict), runs[0])
         errors = [str(fact["error"]) for fact in facts if fact.get("error")]
+        spec = next((fact["spec"] for fact in facts if not fact.get("error")), facts[0]["spec"])
+        asked = self._specs[runs[0]]
+        label = f"{asked['act']}, {initialiser_label(asked)}"
         numbers = {name: table.reindex(list(runs)).median() for name, table in gains.items()}
         size, signal, gradient = (
             Gain(*(float(numbers[source][name]) for source in ("measured", "theory")))
             for name in ("size", "signal", "gradient")
         )
-        spec = next((fact["spec"] for fact in facts if not fact.get("error")), facts[0]["spec"])
-        worst = self._worst.get(shown)
-        return Cell(spec, runs, verdict, shown, size, signal, gradient, worst, next(iter(errors), ""))
+        votes = Counter(self.verdicts[run] for run in runs)
+        cell = Cell(spec, label, runs, votes, runs[0], size, signal, gradient, None, next(iter(errors), ""))
+        shown = next(run for run in runs if self.verdicts[run] == cell.verdict)
+        return replace(cell, shown=shown, finding=self._worst.get(shown), unjudged=self._unjudged(shown))
+
+    @cached_property
+    def _specs(self) -> dict[str, dict[str, Any]]:
+        return specs(self.recording.meta["runs"])
 
     @cached_property
     def verdicts(self) -> dict[str, str]:
-        """Return each run's own verdict."""
-        return {run: self.diagnosis.of(run).run_verdict for run in self.recording.runs}
+        """Return each run's own verdict, `FAILED` where it raised."""
+        runs = self.recording.meta["runs"]
+        return {run: FAILED if runs[run].get("error") else self.judged(run).run_verdict for run in runs}
+
+    def judged(self, run: str) -> Diagnosis:
+        """Return what the rules say of one run."""
+        return self._judged.get(run, Diagnosis((run,)))
+
+    @cached_property
+    def _judged(self) -> dict[str, Diagnosis]:
+        """Return every run's diagnosis, in one pass over all of them."""
+        whole = self.diagnosis
+        findings, passed, skipped = _by_run(whole.findings), _by_run(whole.passed), _by_run(whole.skipped)
+        return {
+            run: Diagnosis((run,), tuple(findings[run]), tuple(passed[run]), tuple(skipped[run]))
+            for run in whole.runs
+        }
+
+    def _unjudged(self, run: str) -> str:
+        """Return why no rule could look at a run: the reason of the first one."""
+        if self.verdicts[run] != NOT_JUDGED:
+            return ""
+        return next((outcome.reason for outcome in self.judged(run).skipped), "no rule was asked")
 
     @cached_property
     def _worst(self) -> dict[str, Finding]:
@@ -152,9 +191,15 @@ class Comparison:
         """Return a matrix for each combination of the other fields, depth and width among them."""
         groups: dict[tuple[Any, ...], list[Cell]] = {}
         for cell in self.cells:
-            groups.setdefault(_key(cell.spec, _AXES), []).append(cell)
-        names = _differing([cells[0].spec for cells in groups.values()])
-        return tuple(_sheet(cells, names) for cells in groups.values())
+            groups.setdefault(sheet_key(self._specs[cell.runs[0]]), []).append(cell)
+        labels = sheet_labels([self._specs[cells[0].runs[0]] for cells in groups.values()])
+        return tuple(self._sheet(*each) for each in zip(labels, groups.values(), strict=True))
+
+    def _sheet(self, label: str, cells: Sequence[Cell]) -> Sheet:
+        asked = [self._specs[cell.runs[0]] for cell in cells]
+        places = [(str(spec["act"]), initialiser_label(spec)) for spec in asked]
+        acts, inits = (tuple(dict.fromkeys(names)) for names in zip(*places, strict=True))
+        return Sheet(label, acts, inits, dict(zip(places, cells, strict=True)))
 
     @cached_property
     def ranking(self) -> tuple[Cell, ...]:
@@ -163,7 +208,12 @@ class Comparison:
 
     def run(self, cell: Cell) -> Run:
         """Return the draw that stands for a cell."""
-        return Run.of(self.recording, cell.shown)
+        return Run(cell.shown, self._recordings[cell.shown])
+
+    @cached_property
+    def _recordings(self) -> dict[str, Recording]:
+        """Return the recordings of the draws that are shown."""
+        return {cell.shown: self.recording.of(cell.shown) for cell in self.cells}
 
     def table(self) -> pd.DataFrame:
         """Return one row per network, ranked: its spec, verdict, gains, reason and error."""
@@ -172,37 +222,17 @@ class Comparison:
 
 def is_comparison(recording: Recording) -> bool:
     """Return whether a recording is of several networks of `RunSpec`s, and not of draws of one."""
-    specs = [facts.get("spec") for facts in recording.meta["runs"].values()]
-    return all(specs) and len({_key(spec, ("seed",)) for spec in specs if spec}) > 1
+    runs = recording.meta["runs"]
+    if not all(facts.get("spec") for facts in runs.values()):
+        return False
+    return len({network_key(spec) for spec in specs(runs).values()}) > 1
 
 
-def _key(spec: Mapping[str, Any], without: Sequence[str]) -> tuple[Any, ...]:
-    return tuple((name, value) for name, value in sorted(spec.items()) if name not in without)
-
-
-def _differing(specs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the fields in which specs differ, those of the axes left out."""
-    names = [name for name in specs[0] if name not in _AXES]
-    return [name for name in names if len({str(spec.get(name)) for spec in specs}) > 1]
-
-
-def _sheet(cells: Sequence[Cell], names: Sequence[str]) -> Sheet:
-    label = ", ".join(f"{name.replace('_', ' ')} {cells[0].spec.get(name)}" for name in names)
-    places = [(str(cell.spec["act"]), str(cell.spec["init"])) for cell in cells]
-    if len(set(places)) < len(cells):
-        places = [
-            (act, f"{init}, gain {cell.spec['gain']:.3g}")
-            for (act, init), cell in zip(places, cells, strict=True)
-        ]
-    acts, inits = (tuple(dict.fromkeys(names)) for names in zip(*places, strict=True))
-    return Sheet(label, acts, inits, dict(zip(places, cells, strict=True)))
-
-
-def _majority(verdicts: Iterable[str]) -> str:
-    counts = dict.fromkeys(reversed(ORDER), 0)
-    for verdict in verdicts:
-        counts[verdict] += 1
-    return max(counts, key=lambda verdict: counts[verdict])
+def _by_run(parts: Iterable[_Part]) -> defaultdict[str, list[_Part]]:
+    groups: defaultdict[str, list[_Part]] = defaultdict(list)
+    for part in parts:
+        groups[part.run].append(part)
+    return groups
 
 
 def _record(rank: int, cell: Cell) -> dict[str, Any]:
@@ -220,11 +250,16 @@ def _record(rank: int, cell: Cell) -> dict[str, Any]:
 
 
 def _gains(recording: Recording) -> dict[str, pd.DataFrame]:
-    """Return, measured and by theory, each run's gains per layer: one row per run."""
+    """Return, measured and by theory, each run's gains per layer: one row per run.
+
+    There is none with one hidden layer, or where an end holds NaN or Inf: its rms is that of the rest alone.
+    """
     rows = recording.rows
     rows = rows[rows["tensor"].isin((_FORWARD, _BACKWARD)) & (rows["layer"] <= rows["depth"])]
     norm = rows["rms"] * np.sqrt(rows["units"])
-    rows = rows.assign(norm=norm).drop_duplicates(["run", "source", "tensor", "layer"])
+    rows = rows.assign(norm=norm, lost=rows["nan_count"] + rows["inf_count"]).drop_duplicates(
+        ["run", "source", "tensor", "layer"]
+    )
     return {source: _ratios(rows[rows["source"] == source]) for source in ("measured", "theory")}
 
 
@@ -242,8 +277,9 @@ def _columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         ("gradient", _BACKWARD, "norm", -1),
     )
     for name, tensor, quantity, way in quantities:
-        groups = ordered[ordered["tensor"] == tensor].groupby("run", sort=False)
-        ends = groups[[quantity, "layer"]].agg(["first", "last"])
-        steps = (ends["layer", "last"] - ends["layer", "first"]).where(lambda apart: apart > 0)
+        ends = ordered[ordered["tensor"] == tensor]
+        first, last = (ends.drop_duplicates("run", keep=keep).set_index("run") for keep in _ENDS)
+        steps = (last["layer"] - first["layer"]).where(lambda apart: apart > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            yield name, (ends[quantity, "last"] / ends[quantity, "first"]) ** (way / steps)
+            ratio = (last[quantity] / first[quantity]) ** (way / steps)
+        yield name, ratio.where(steps.notna() & (first["lost"] + last["lost"] == 0))
