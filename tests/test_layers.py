@@ -27,7 +27,10 @@ TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples "
     "jacobians"
 )
-FRAME_SIDE = "rules settings diagnosis coverage numerals profiles panels svg plots curves networks comparisons reporters"
+FRAME_SIDE = (
+    "rules settings diagnosis coverage numerals profiles panels svg plots curves networks comparisons "
+    "reporters"
+)
 TOP = "attaching checking comparing isometry predictions recipes integrations remedying scanning spectrum"
 
 PARTS = {
