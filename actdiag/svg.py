@@ -6,6 +6,7 @@ Colours and fonts are left to the page's style sheet, by class. Coordinates are 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -98,6 +99,33 @@ def broken_line(points: Iterable[Point | None]) -> str:
     return path
 
 
+def thin_line(points: Iterable[Point | None]) -> str:
+    """Return the path through the points in as few letters as relative steps take, broken where one is None.
+
+    >>> thin_line([(40, 100), (50.04, 99.5), (60, 101), None, (80, 20.26)])
+    'M40 100l10-.5 10 1.5M80 20.3'
+    """
+    path, last, command = "", None, ""
+    for point in points:
+        place = None if point is None else (round(point[0], 1), round(point[1], 1))
+        if place is not None:
+            step = "M" if last is None else "l"
+            numbers = place if last is None else (place[0] - last[0], place[1] - last[1])
+            pair = _joined(*map(_brief, numbers))
+            path = _joined(path, pair) if step == command == "l" else f"{path}{step}{pair}"
+            command = step
+        last = place
+    return path
+
+
+def _joined(left: str, right: str) -> str:
+    return left + right if right.startswith("-") else f"{left} {right}"
+
+
+def _brief(number: float) -> str:
+    return re.sub(r"^(-?)0\.", r"\1.", rounded(number))
+
+
 def outline(heights: Iterable[float], width: int, height: int) -> str:
     """Return the outline of a histogram, closed along the bottom, in whole units.
 
@@ -128,18 +156,18 @@ def line_chart(
         limits: names and values of levels, drawn where they lie on the axis.
     """
     axis = LogAxis.around(value for line in lines for value in line.ys)
-    layers = [x for line in lines for x in line.xs] or [0.0, 1.0]
-    first, last = min(layers), max(layers)
-    frame = _Frame(axis, first, last) if last > first else _Frame(axis, first - 0.5, last + 0.5)
+    layers = [x for line in lines for x in line.xs]
+    frame = Frame.of(axis, layers)
+    points = [(x, y) for line in lines for x, y in zip(line.xs, line.ys, strict=True)]
     body = [
         f'<title id="{name}-t">{escape(heading)}</title><desc id="{name}-d">{escape(description)}</desc>',
-        *_grid(frame),
-        *(_band(frame, line.xs, *line.band, line.style) for line in lines if line.band is not None),
-        *_limits(frame, lines, limits),
+        *grid(frame),
+        *(band(frame, line.xs, *line.band, line.style) for line in lines if line.band is not None),
+        *limit_lines(frame, points, limits),
         *(part for line in lines for part in _draw(frame, line)),
     ]
     if not any(value > 0 and math.isfinite(value) for line in lines for value in line.ys):
-        body.append(_text(WIDTH / 2, HEIGHT / 2, "nothing above zero to draw", "middle"))
+        body.append(text(WIDTH / 2, HEIGHT / 2, "nothing above zero to draw", "middle"))
     return (
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-labelledby="{name}-t {name}-d" class="chart">'
         + "".join(body)
@@ -148,48 +176,73 @@ def line_chart(
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
+    """Where a chart's numbers lie on the drawing: layers from first to last, values on a log axis."""
+
     axis: LogAxis
     first: float
     last: float
+    width: int = WIDTH
+    height: int = HEIGHT
+    right: int = RIGHT
+
+    @classmethod
+    def of(cls, axis: LogAxis, layers: Sequence[float], **sizes: int) -> Frame:
+        """Return a frame that holds the layers; of one layer it is the middle."""
+        first, last = min(layers, default=0.0), max(layers, default=1.0)
+        return (
+            cls(axis, first, last, **sizes) if last > first else cls(axis, first - 0.5, last + 0.5, **sizes)
+        )
 
     def x(self, layer: float) -> float:
-        return LEFT + 8 + (WIDTH - LEFT - RIGHT - 16) * (layer - self.first) / (self.last - self.first)
+        """Return how far right a layer lies."""
+        return LEFT + 8 + (self.end - LEFT - 16) * (layer - self.first) / (self.last - self.first)
 
     def y(self, value: float) -> float:
+        """Return how far down a positive value lies."""
         return self.foot - (self.foot - TOP) * self.axis.share(value)
 
     @property
     def foot(self) -> float:
-        return HEIGHT - BOTTOM
+        """Return how far down the layers' numbers begin."""
+        return self.height - BOTTOM
+
+    @property
+    def end(self) -> float:
+        """Return how far right the grid ends."""
+        return self.width - self.right
+
+    def place(self, layer: float, value: float) -> Point | None:
+        """Return where a value is drawn, None where the axis has no place for it."""
+        return (self.x(layer), self.y(value)) if value > 0 and math.isfinite(value) else None
 
 
-def _grid(frame: _Frame) -> Iterable[str]:
+def grid(frame: Frame) -> Iterable[str]:
+    """Yield the lines of whole powers of ten and the numbers at both axes."""
     for exponent in frame.axis.ticks():
         y = frame.foot - (frame.foot - TOP) * (exponent - frame.axis.low) / (frame.axis.high - frame.axis.low)
-        yield f'<path class="grid" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
-        yield _text(LEFT - 6, y + 4, power_of_ten(exponent), "end")
+        yield f'<path class="grid" d="M{LEFT} {rounded(y)}H{rounded(frame.end)}"/>'
+        yield text(LEFT - 6, y + 4, power_of_ten(exponent), "end")
     first, last = math.ceil(frame.first), math.floor(frame.last)
     for layer in ticks(first, last, 11):
-        yield _text(frame.x(layer), frame.foot + 16, str(layer), "middle")
-    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, "layer", "middle")
+        yield text(frame.x(layer), frame.foot + 16, str(layer), "middle")
+    yield text((LEFT + frame.end) / 2, frame.height - 4, "layer", "middle")
 
 
-def _limits(frame: _Frame, lines: Sequence[Line], limits: Sequence[tuple[str, float]]) -> Iterable[str]:
-    """Draw levels, each name at the end where the lines are farther away, below where another is close."""
-    points = [(x, y) for line in lines for x, y in zip(line.xs, line.ys, strict=True)]
+def limit_lines(frame: Frame, points: Sequence[Point], limits: Sequence[tuple[str, float]]) -> Iterable[str]:
+    """Yield levels, each name at the end where the points are farther away, below where another is close."""
     above = -math.inf
     for label, level in limits:
         if 0 < frame.axis.share(level) < 1:
             y = frame.y(level)
-            yield _limit(y, label, clear_end(points, level), y - above < 30 or y < TOP + 14)
+            yield _limit(frame, y, label, clear_end(points, level), y - above < 30 or y < TOP + 14)
             above = y
 
 
-def _limit(y: float, label: str, right: bool, below: bool) -> str:
-    rule = f'<path class="limit" d="M{LEFT} {rounded(y)}H{WIDTH - RIGHT}"/>'
-    x, anchor = (WIDTH - RIGHT, "end") if right else (LEFT + 4, "start")
-    return rule + _text(x, y + 13 if below else y - 4, label, anchor, "limit-name")
+def _limit(frame: Frame, y: float, label: str, right: bool, below: bool) -> str:
+    rule = f'<path class="limit" d="M{LEFT} {rounded(y)}H{rounded(frame.end)}"/>'
+    x, anchor = (frame.end, "end") if right else (LEFT + 4, "start")
+    return rule + text(x, y + 13 if below else y - 4, label, anchor, "limit-name")
 
 
 def clear_end(points: Sequence[Point], level: float) -> bool:
@@ -208,9 +261,7 @@ def clear_end(points: Sequence[Point], level: float) -> bool:
     return right >= left
 
 
-def _band(
-    frame: _Frame, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: str
-) -> str:
+def band(frame: Frame, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: str) -> str:
     """Return the area between two lines, where both are finite, cut off at the ends of the axis."""
     ends = [10.0**frame.axis.low, 10.0**frame.axis.high]
     known = [place for place in zip(xs, lows, highs, strict=True) if all(map(math.isfinite, place))]
@@ -220,23 +271,30 @@ def _band(
     return f'<path class="band {style}" d="{broken_line(outline)}Z"/>' if kept else ""
 
 
-def _draw(frame: _Frame, line: Line) -> Iterable[str]:
+def _draw(frame: Frame, line: Line) -> Iterable[str]:
     points = list(zip(line.xs, line.ys, strict=True))
-    drawn = [(frame.x(x), frame.y(y)) if y > 0 and math.isfinite(y) else None for x, y in points]
+    drawn = [frame.place(x, y) for x, y in points]
     yield f'<path class="line {line.style}" d="{broken_line(drawn)}"/>'
     dots = "".join(f"M{rounded(p[0])} {rounded(p[1])}h0" for p in drawn if p is not None)
     size = " dense" if len(points) > 24 else ""
     yield f'<path class="dots {line.style}{size}" d="{dots}"/>'
+    yield from marks(frame, points, line.style)
+
+
+def marks(frame: Frame, points: Iterable[Point], style: str) -> Iterable[str]:
+    """Yield a mark at the foot for every value that is 0, at the head for every one that is not finite."""
+    points = list(points)
     zeros = [frame.x(x) for x, y in points if y == 0]
     if zeros:
-        marks = "".join(f"M{rounded(x - 3)} {rounded(frame.foot - 6)}h6l-3 6z" for x in zeros)
-        yield f'<path class="mark {line.style}" d="{marks}"/>'
+        path = "".join(f"M{rounded(x - 3)} {rounded(frame.foot - 6)}h6l-3 6z" for x in zeros)
+        yield f'<path class="mark {style}" d="{path}"/>'
     broken = [frame.x(x) for x, y in points if not math.isfinite(y)]
     if broken:
-        marks = "".join(f"M{rounded(x - 3)} {TOP + 6}h6l-3 -6z" for x in broken)
-        yield f'<path class="mark {line.style}" d="{marks}"/>'
+        path = "".join(f"M{rounded(x - 3)} {TOP + 6}h6l-3 -6z" for x in broken)
+        yield f'<path class="mark {style}" d="{path}"/>'
 
 
-def _text(x: float, y: float, words: str, anchor: str, style: str = "tick") -> str:
+def text(x: float, y: float, words: str, anchor: str, style: str = "tick") -> str:
+    """Return words at a place; anchor is start, middle or end."""
     place = f'x="{rounded(x)}" y="{rounded(y)}" text-anchor="{anchor}"'
     return f'<text class="{style}" {place}>{escape(words)}</text>'

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actdiag import profiles
+from actdiag.comparisons import is_comparison
 from actdiag.coverage import Coverage, printable
 from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
+from actdiag.reporters.comparison import comparison_page
 from actdiag.reporters.figures import BOX, chart, histograms
 from actdiag.reporters.pages import MARKS, TONES, environment, finding_words, layer_rows
 from actdiag.rules.base import Run
@@ -29,7 +31,9 @@ FOLD = 60
 
 @REPORTERS.row("html")
 def html_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
-    """Return report.html."""
+    """Return report.html: of several networks the page that compares them."""
+    if is_comparison(recording):
+        return {"report.html": comparison_page(recording, diagnosis)}
     page = environment().get_template("report.html").render(**context(recording, diagnosis))
     return {"report.html": page.encode("utf-8", "backslashreplace")}
 

@@ -58,7 +58,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    templates.filters.update(numeral=_number, interval=interval, options=_options)
+    templates.filters.update(numeral=_number, interval=interval, options=_options, breakable=_breakable)
     return templates
 
 
@@ -67,6 +67,13 @@ def _options(text: str) -> str:
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="option">\g<0></span>', str(escape(text))))
+
+
+def _breakable(text: str) -> str:
+    """Return HTML in which a name may be broken behind an underscore, a colon or a comma."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"[_:,]", r"\g<0><wbr>", str(escape(text))))
 
 
 def _number(value: Any) -> str:

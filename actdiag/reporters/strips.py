@@ -1,0 +1,112 @@
+"""The classic figure: a network's histograms in a row, a column a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+
+from actdiag.numerals import numeral
+from actdiag.panels import Floats, Panel, shared_axis
+
+COLUMNS = 10
+"""Layers shown of a deeper network, the first and the last among them."""
+_BARS, _BAR, _GAP = 27, 2, 6
+PITCH = _BARS * _BAR + _GAP
+"""From one histogram to the next, in the strip's own units: about a pixel each at a desk."""
+_HEAD, _TALL, _FOOT = 11, 34, 13
+HEIGHT = _HEAD + _TALL + _FOOT
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A row of histograms as a group that can be used again, and the size of its drawing."""
+
+    name: str
+    drawing: Markup
+    columns: int
+
+    @property
+    def box(self) -> str:
+        """Return the drawing's view box."""
+        return f"0 0 {max(self.columns, 1) * PITCH} {HEIGHT}"
+
+
+def chosen_layers(layers: Sequence[int], most: int = COLUMNS) -> list[int]:
+    """Return as many layers, evenly spread from the first to the last; all where there are no more.
+
+    >>> chosen_layers(range(1, 51), most=5)
+    [1, 13, 26, 38, 50]
+    """
+    if len(layers) <= most:
+        return list(layers)
+    return [layers[place] for place in np.linspace(0, len(layers) - 1, most).round().astype(int)]
+
+
+def strip(name: str, panels: Sequence[Panel]) -> Strip:
+    """Return the histograms of the layers in `panels`, each scaled to its own tallest bar.
+
+    Above each stands what bars cannot show, as the share of exact zeros; below it its axis, below the first
+    alone where all have the same.
+    """
+    shown = panels[:1] if shared_axis(panels) else panels
+    path = "".join(_outline(panel, place * PITCH) for place, panel in enumerate(panels))
+    notes = "".join(_word(place, _HEAD - 3, _note(panel)) for place, panel in enumerate(panels))
+    axes = "".join(
+        _word(place, HEIGHT - 3, _axis(panel) + ", all" * (len(shown) < len(panels)))
+        for place, panel in enumerate(shown)
+        if panel.heights.size
+    )
+    feet = "".join(f"M{place * PITCH} {_HEAD + _TALL}h{PITCH - _GAP}" for place in range(len(panels)))
+    body = f'<path class="foot" d="{feet}"/><path class="bars" d="{path}"/>{notes}{axes}'
+    return Strip(name, Markup(f'<g id="{name}">{body}</g>'), len(panels))
+
+
+def layer_numbers(layers: Sequence[int]) -> Markup:
+    """Return the heads of the columns."""
+    return Markup("".join(_word(place, 11, f"layer {layer}") for place, layer in enumerate(layers)))
+
+
+def _note(panel: Panel) -> str:
+    """Return the weightier note, short enough for a column."""
+    return panel.notes[-1].replace("no finite values", "not finite") if panel.notes else ""
+
+
+def _word(place: int, y: int, words: str) -> str:
+    return f'<text x="{place * PITCH}" y="{y}">{escape(words)}</text>' if words else ""
+
+
+def _axis(panel: Panel) -> str:
+    """Spell a histogram's range in few letters.
+
+    >>> _axis(Panel(1, 0.0, 3.14e-15, np.zeros(0))), _axis(Panel(1, -1.0, 1.0, np.zeros(0)))
+    ('0…3e-15', '±1')
+    """
+    if panel.low == -panel.high:
+        return f"±{numeral(panel.high, 2)}"
+    return f"{numeral(panel.low, 2)}…{numeral(panel.high, 2)}"
+
+
+def _outline(panel: Panel, left: int) -> str:
+    """Return the bars as one closed line of whole units, equal neighbours drawn as one."""
+    if not panel.heights.size:
+        return ""
+    tops = [round(_TALL * float(height)) for height in _resampled(panel.heights)]
+    steps, level, width = "", 0, 0
+    for top in tops:
+        if top != level:
+            steps += (f"h{width}" if width else "") + f"v{level - top}"
+            level, width = top, 0
+        width += _BAR
+    end = f"h{width}v{level}" if level else ""
+    return f"M{left} {_HEAD + _TALL}{steps}{end}z" if steps else ""
+
+
+def _resampled(heights: Floats) -> Floats:
+    """Return `_BARS` bars of the same area, scaled to the same tallest one."""
+    total = np.concatenate([[0.0], np.cumsum(heights)])
+    edges = np.linspace(0.0, len(heights), _BARS + 1)
+    bars = np.diff(np.interp(edges, np.arange(len(total)), total))
+    return np.asarray(bars * (heights.max() / bars.max()) if bars.any() else bars)
