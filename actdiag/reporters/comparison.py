@@ -10,7 +10,7 @@ from actdiag.comparisons import FAILED, ORDER, Cell, Comparison, Gain, Sheet
 from actdiag.numerals import interval, numeral
 from actdiag.recording import Recording
 from actdiag.reporters.families import HEIGHT, SLOTS, WIDTH
-from actdiag.reporters.networks import Network, network
+from actdiag.reporters.networks import Network, network, sources
 from actdiag.reporters.pages import environment
 from actdiag.reporters.plates import plate_of, plates
 from actdiag.reporters.strips import COLUMNS, PITCH
@@ -19,7 +19,7 @@ from actdiag.types import NOT_JUDGED, Diagnosis
 _VERDICTS = {
     "healthy": ("good", "\u2713", "healthy"),
     "trains worse than it could": ("fair", "!", "worse"),
-    "does not train": ("bad", "\u2715", "won't train"),
+    "does not train": ("bad", "\u2715", "fails"),
     NOT_JUDGED: ("none", "?", "not judged"),
     FAILED: ("failed", "\u2205", "not run"),
 }
@@ -68,8 +68,9 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "draws": max(len(cell.runs) for cell in comparison.cells),
         "networks": list(networks.values()),
         "slots": range(min(SLOTS, max(len(sheet.inits) for sheet in comparison.sheets))),
+        "sources": sources(networks.values()),
         "shapes": _SHAPES,
-        "chart_box": (WIDTH, HEIGHT),
+        "chart_box": f"0 -20 {WIDTH} {HEIGHT + 20}",
         "pitch": PITCH,
         "columns": COLUMNS,
         "skips": any(len(each.layers) < each.depth for each in networks.values()),

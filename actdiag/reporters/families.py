@@ -33,7 +33,7 @@ WIDTH, HEIGHT, RIGHT = 420, 250, 122
 """Of a chart in its own units, and how much of the width is for the lines' names."""
 SLOTS = 56
 """Lines that differ in colour or marker: 7 colours, 8 markers."""
-_POINTS, _SMOOTH = 26, 14
+_POINTS, _SMOOTH = 26, 13
 """Most points of a measured line, and of what theory draws."""
 _LINE = 11.5
 """From one name to the next."""
@@ -67,11 +67,12 @@ def series_of(profile: Profile, quantity: str) -> tuple[Curve, Curve | None] | N
     return None if measured is None else (measured, next((c for c in curves if c.theory), None))
 
 
-def family_chart(name: str, series: Sequence[Series], scale: float) -> Markup:
+def family_chart(name: str, heading: str, series: Sequence[Series], scale: float) -> Markup:
     """Return the inside of a chart: its frame as group `name`, then a group for every line.
 
     Args:
         name: unique in the page.
+        heading: what is drawn; it stands above the frame.
         series: the lines.
         scale: what a number format's limits are multiplied by, see `Profile`.
     """
@@ -80,7 +81,8 @@ def family_chart(name: str, series: Sequence[Series], scale: float) -> Markup:
     frame = Frame.of(axis, layers, width=WIDTH, height=HEIGHT, right=RIGHT)
     points = [point for each in series for point in _points(each.measured)]
     limits = Profile((), scale).limits(10.0**axis.low, 10.0**axis.high)
-    back = "".join([*grid(frame), *limit_lines(frame, points, limits)])
+    title = f'<text class="heading" x="0" y="-6">{escape(heading)}</text>'
+    back = "".join([title, *grid(frame), *limit_lines(frame, points, limits)])
     if not any(frame.place(*point) for point in points):
         middle = (frame.end + frame.width - frame.right) / 4
         back += text(middle, HEIGHT / 2, "nothing above zero to draw", "start")
@@ -131,10 +133,10 @@ def _names(frame: Frame, series: Sequence[Series]) -> Iterator[tuple[str, str]]:
     for (x, y, each), height in zip(ends, heights, strict=True):
         left = frame.end + 14.0
         lead = thin_line([(x, y), (frame.end + 4.0, height), (left - 5.0, height)])
-        place = f'x="{rounded(left + 5.0)}" y="{rounded(height + 3.5)}"'
+        place = f'x="{rounded(left + 7.0)}" y="{rounded(height + 3.5)}"'
         yield (
             each.name,
-            f'<path class="lead" d="{lead}"/><path class="dot" d="M{rounded(left)} {rounded(height)}h0"/>'
+            f'<path class="leader" d="{lead}"/><path class="dot" d="M{rounded(left)} {rounded(height)}h0"/>'
             f'<text class="end" {place}>{escape(shorten(each.label, 17))}</text>',
         )
 

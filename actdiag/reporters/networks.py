@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from actdiag import profiles
 from actdiag.comparisons import FAILED, ORDER, Cell, Comparison, Gain
 from actdiag.numerals import numeral
 from actdiag.panels import Panel, activation_panels, gradient_panels
@@ -15,7 +14,7 @@ from actdiag.profiles import Profile, backward_profile, forward_profile
 from actdiag.reporters.pages import finding_words, layer_rows
 from actdiag.reporters.strips import Strip, chosen_layers, strip
 from actdiag.rules.base import Run
-from actdiag.types import NOT_JUDGED, Diagnosis, Severity
+from actdiag.types import NOT_JUDGED, Diagnosis
 
 
 @dataclass(frozen=True)
@@ -83,14 +82,13 @@ class Network:
 
     @cached_property
     def findings(self) -> list[dict[str, Any]]:
-        """Return the findings, the worst first."""
+        """Return the findings, the worst first; a remedy that was told before is left out."""
         found = sorted(self.diagnosis.findings, key=lambda finding: -finding.severity.rank)
-        return [finding_words(finding) for finding in found]
-
-    @property
-    def main(self) -> bool:
-        """Return whether something was found that is more than worth knowing."""
-        return any(finding.severity is not Severity.INFO for finding in self.diagnosis.findings)
+        told = [finding.remedy for finding in found]
+        return [
+            {**finding_words(finding), "again": finding.remedy in told[:place]}
+            for place, finding in enumerate(found)
+        ]
 
     @property
     def reasons(self) -> list[str]:
@@ -136,9 +134,14 @@ def network(comparison: Comparison, cell: Cell, number: int) -> Network:
     )
 
 
-def gradient_words(part: Network) -> str:
-    """Return what the gradients are those of."""
-    return f"gradients of the {profiles.differentiated(part.run)}"
+def sources(parts: Iterable[Network]) -> dict[str, tuple[str, str]]:
+    """Return, by what is said of where a threshold comes from, an id for it and whose threshold it is."""
+    found: dict[str, tuple[str, str]] = {}
+    for finding in (finding for part in parts for finding in part.diagnosis.findings):
+        source = str(finding.evidence.get("threshold_source", ""))
+        if source:
+            found.setdefault(source, (f"t{len(found)}", f"{finding.name} ({finding.code})"))
+    return found
 
 
 def _only(panels: list[Panel], layers: list[int]) -> list[Panel]:

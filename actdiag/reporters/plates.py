@@ -98,5 +98,5 @@ def _charts(name: str, members: list[tuple[str, int, Network]]) -> Iterator[Char
             if curves is not None and curves[0].layers.size:
                 series.append(Series(f"{letter}{member.number}", slot, init, *curves))
         scale = members[0][2].backward.scale if letter == "b" else 1.0
-        drawing = family_chart(f"{letter}{name}", series, scale)
+        drawing = family_chart(f"{letter}{name}", heading, series, scale)
         yield Chart(f"{letter}{name}", heading, drawing, tuple(each.name for each in series))

@@ -13,7 +13,7 @@ from actdiag.panels import Floats, Panel, shared_axis
 
 COLUMNS = 10
 """Layers shown of a deeper network, the first and the last among them."""
-_BARS, _BAR, _GAP = 27, 2, 6
+_BARS, _BAR, _GAP = 20, 3, 6
 PITCH = _BARS * _BAR + _GAP
 """From one histogram to the next, in the strip's own units: about a pixel each at a desk."""
 _HEAD, _TALL, _FOOT = 11, 34, 13
@@ -53,12 +53,9 @@ def strip(name: str, panels: Sequence[Panel]) -> Strip:
     """
     shown = panels[:1] if shared_axis(panels) else panels
     path = "".join(_outline(panel, place * PITCH) for place, panel in enumerate(panels))
-    notes = "".join(_word(place, _HEAD - 3, _note(panel)) for place, panel in enumerate(panels))
-    axes = "".join(
-        _word(place, HEIGHT - 3, _axis(panel) + ", all" * (len(shown) < len(panels)))
-        for place, panel in enumerate(shown)
-        if panel.heights.size
-    )
+    notes = _words(_HEAD - 3, [_note(panel) for panel in panels])
+    whose = "all " * (len(shown) < len(panels))
+    axes = _words(HEIGHT - 3, [whose + _axis(panel) if panel.heights.size else "" for panel in shown])
     feet = "".join(f"M{place * PITCH} {_HEAD + _TALL}h{PITCH - _GAP}" for place in range(len(panels)))
     body = f'<path class="foot" d="{feet}"/><path class="bars" d="{path}"/>{notes}{axes}'
     return Strip(name, Markup(f'<g id="{name}">{body}</g>'), len(panels))
@@ -66,16 +63,18 @@ def strip(name: str, panels: Sequence[Panel]) -> Strip:
 
 def layer_numbers(layers: Sequence[int]) -> Markup:
     """Return the heads of the columns."""
-    return Markup("".join(_word(place, 11, f"layer {layer}") for place, layer in enumerate(layers)))
+    return Markup(_words(11, [f"layer {layer}" for layer in layers]))
+
+
+def _words(y: int, words: Sequence[str]) -> str:
+    """Return a line of text with words at the columns' left ends; none where "" stands."""
+    spans = [f'<tspan x="{place * PITCH}">{escape(word)}</tspan>' for place, word in enumerate(words) if word]
+    return f'<text y="{y}">{"".join(spans)}</text>' if spans else ""
 
 
 def _note(panel: Panel) -> str:
     """Return the weightier note, short enough for a column."""
     return panel.notes[-1].replace("no finite values", "not finite") if panel.notes else ""
-
-
-def _word(place: int, y: int, words: str) -> str:
-    return f'<text x="{place * PITCH}" y="{y}">{escape(words)}</text>' if words else ""
 
 
 def _axis(panel: Panel) -> str:

@@ -36,25 +36,27 @@
     count.textContent = `${shown} of ${rows.length} networks`;
   }
 
-  let left = null;  // the link that was followed last: Back returns to it
+  // What a link leads to is unfolded and has the focus; Back returns to the link.
+  const aim = () => location.hash.length > 1 ? document.getElementById(location.hash.slice(1)) : null;
+  let left = null;
   function open() {
-    const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
-    const single = target && target.closest("details.single");
-    if (single) {
-      single.open = true;
-      target.focus({ preventScroll: true });
-      single.scrollIntoView();
-    }
+    const target = aim(), fold = target && target.closest("details");
+    if (!fold) return;
+    fold.open = true;
+    const place = fold.classList.contains("single") ? fold.querySelector("summary") : target;
+    place.focus({ preventScroll: true });
+    place.scrollIntoView();
   }
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[href^='#r']");
+    const link = event.target.closest("a[href^='#']");
     if (!link) return;
     left = link;
     if (link.hash === location.hash) open();  // no hashchange comes
   });
-  window.addEventListener("hashchange", open);
-  window.addEventListener("popstate", () => {
-    if (!document.getElementById(location.hash.slice(1))?.closest("details.single") && left) left.focus();
+  window.addEventListener("hashchange", () => {
+    const target = aim();
+    if (target && target.closest("details")) open();
+    else if (left && !target) left.focus();
   });
 
   heads.forEach((head, column) => {
