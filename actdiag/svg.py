@@ -219,14 +219,23 @@ class Frame:
 
 def grid(frame: Frame) -> Iterable[str]:
     """Yield the lines of whole powers of ten and the numbers at both axes."""
+    yield from levels(frame)
+    for layer in layer_ticks(frame):
+        yield text(frame.x(layer), frame.foot + 16, str(layer), "middle")
+    yield text((LEFT + frame.end) / 2, frame.height - 4, "layer", "middle")
+
+
+def levels(frame: Frame) -> Iterable[str]:
+    """Yield the lines of whole powers of ten, and the powers."""
     for exponent in frame.axis.ticks():
         y = frame.foot - (frame.foot - TOP) * (exponent - frame.axis.low) / (frame.axis.high - frame.axis.low)
         yield f'<path class="grid" d="M{LEFT} {rounded(y)}H{rounded(frame.end)}"/>'
         yield text(LEFT - 6, y + 4, power_of_ten(exponent), "end")
-    first, last = math.ceil(frame.first), math.floor(frame.last)
-    for layer in ticks(first, last, 11):
-        yield text(frame.x(layer), frame.foot + 16, str(layer), "middle")
-    yield text((LEFT + frame.end) / 2, frame.height - 4, "layer", "middle")
+
+
+def layer_ticks(frame: Frame) -> list[int]:
+    """Return the layers to number."""
+    return ticks(math.ceil(frame.first), math.floor(frame.last), 11)
 
 
 def limit_lines(frame: Frame, points: Sequence[Point], limits: Sequence[tuple[str, float]]) -> Iterable[str]:
@@ -262,13 +271,20 @@ def clear_end(points: Sequence[Point], level: float) -> bool:
 
 
 def band(frame: Frame, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float], style: str) -> str:
-    """Return the area between two lines, where both are finite, cut off at the ends of the axis."""
+    """Return the area between two lines, see `band_outline`."""
+    path = broken_line(band_outline(frame, xs, lows, highs))
+    return f'<path class="band {style}" d="{path}Z"/>' if path else ""
+
+
+def band_outline(
+    frame: Frame, xs: Sequence[float], lows: Sequence[float], highs: Sequence[float]
+) -> list[Point]:
+    """Return the way around an area, where both lines are finite, cut off at the ends of the axis."""
     ends = [10.0**frame.axis.low, 10.0**frame.axis.high]
     known = [place for place in zip(xs, lows, highs, strict=True) if all(map(math.isfinite, place))]
-    kept = [(x, *(min(max(end, ends[0]), ends[1]) for end in band)) for x, *band in known]
+    kept = [(x, *(min(max(end, ends[0]), ends[1]) for end in area)) for x, *area in known]
     outline = [(frame.x(x), frame.y(high)) for x, _, high in kept]
-    outline += [(frame.x(x), frame.y(low)) for x, low, _ in reversed(kept)]
-    return f'<path class="band {style}" d="{broken_line(outline)}Z"/>' if kept else ""
+    return outline + [(frame.x(x), frame.y(low)) for x, low, _ in reversed(kept)]
 
 
 def _draw(frame: Frame, line: Line) -> Iterable[str]:

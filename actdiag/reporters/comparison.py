@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from actdiag.comparisons import FAILED, ORDER, Cell, Comparison, Gain, Sheet
@@ -13,7 +13,7 @@ from actdiag.reporters.families import HEIGHT, SLOTS, WIDTH
 from actdiag.reporters.networks import Network, network, sources
 from actdiag.reporters.pages import environment
 from actdiag.reporters.plates import plate_of, plates
-from actdiag.reporters.strips import COLUMNS, PITCH
+from actdiag.reporters.strips import COLUMNS, PITCH, foot
 from actdiag.types import NOT_JUDGED, Diagnosis
 
 _VERDICTS = {
@@ -72,6 +72,7 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "shapes": _SHAPES,
         "chart_box": f"0 -20 {WIDTH} {HEIGHT + 20}",
         "pitch": PITCH,
+        "feet": [foot(columns) for columns in sorted(_columns(networks.values()))],
         "columns": COLUMNS,
         "skips": any(len(each.layers) < each.depth for each in networks.values()),
         "scaled": any(each.backward.scale != 1.0 for each in networks.values()),
@@ -80,6 +81,11 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "versions": {name: meta.get(name, "unknown") for name in ("actdiag", "torch")},
         "verdict": _verdict,
     }
+
+
+def _columns(parts: Iterable[Network]) -> set[int]:
+    """Return how many histograms the strips have."""
+    return {strip.columns for part in parts for strip in (part.activations, part.gradients)}
 
 
 def _by_name(comparison: Comparison) -> dict[str, Cell]:

@@ -16,12 +16,14 @@ from actdiag.coverage import shorten
 from actdiag.profiles import Curve, Profile
 from actdiag.svg import (
     BOTTOM,
+    LEFT,
     TOP,
     Frame,
     LogAxis,
     Point,
-    band,
-    grid,
+    band_outline,
+    layer_ticks,
+    levels,
     limit_lines,
     marks,
     rounded,
@@ -82,7 +84,7 @@ def family_chart(name: str, heading: str, series: Sequence[Series], scale: float
     points = [point for each in series for point in _points(each.measured)]
     limits = Profile((), scale).limits(10.0**axis.low, 10.0**axis.high)
     title = f'<text class="heading" x="0" y="-6">{escape(heading)}</text>'
-    back = "".join([title, *grid(frame), *limit_lines(frame, points, limits)])
+    back = "".join([title, *levels(frame), _layers(frame), *limit_lines(frame, points, limits)])
     if not any(frame.place(*point) for point in points):
         middle = (frame.end + frame.width - frame.right) / 4
         back += text(middle, HEIGHT / 2, "nothing above zero to draw", "start")
@@ -91,12 +93,26 @@ def family_chart(name: str, heading: str, series: Sequence[Series], scale: float
     return Markup(f'<g id="{name}">{back}</g>{lines}')
 
 
+def _layers(frame: Frame) -> str:
+    """Return the layers' numbers and the word for them."""
+    spans = "".join(f'<tspan x="{round(frame.x(layer))}">{layer}</tspan>' for layer in layer_ticks(frame))
+    middle, foot = rounded((LEFT + frame.end) / 2), rounded(frame.foot + 16)
+    name = f'<tspan x="{middle}" y="{frame.height - 4}">layer</tspan>'
+    return f'<text class="tick" y="{foot}" text-anchor="middle">{spans}{name}</text>'
+
+
+def _place(frame: Frame, layer: float, value: float) -> Point | None:
+    """Return where a value is drawn, to a whole unit across: steps to the right are then short to write."""
+    place = frame.place(layer, value)
+    return None if place is None else (float(round(place[0])), place[1])
+
+
 def _group(frame: Frame, series: Series, label: str) -> str:
     """Return a line with its band, theory, markers and name."""
     theory = "" if series.theory is None else _expected(frame, _thinned(series.theory, _SMOOTH))
     curve = _thinned(series.measured, _POINTS)
     points = _points(curve)
-    drawn = [frame.place(*point) for point in points]
+    drawn = [_place(frame, *point) for point in points]
     line = f'<path class="line" d="{thin_line(drawn)}"/>' + _markers(drawn, series.slot)
     lost = "".join(marks(frame, _points(curve), "own"))
     return f'<g id="{series.name}" class="s s{series.slot}">{theory}{line}{lost}{label}</g>'
@@ -109,8 +125,9 @@ def _expected(frame: Frame, curve: Curve) -> str:
     area = ""
     if curve.band is not None:
         low, high = curve.band.tolist()
-        area = band(frame, curve.layers.tolist(), low, high, "own")
-    return area + f'<path class="theory" d="{thin_line(frame.place(*point) for point in within)}"/>'
+        way = band_outline(frame, curve.layers.tolist(), low, high)
+        area = f'<path class="band" d="{thin_line((float(round(x)), y) for x, y in way)}z"/>' if way else ""
+    return area + f'<path class="theory" d="{thin_line(_place(frame, *point) for point in within)}"/>'
 
 
 def _markers(drawn: Sequence[Point | None], slot: int) -> str:
@@ -122,8 +139,8 @@ def _markers(drawn: Sequence[Point | None], slot: int) -> str:
 
 def _apart(points: Sequence[Point]) -> Iterator[Point | None]:
     """Yield the points, each a path of its own: markers stand at every vertex, and no line between."""
-    for point in points:
-        yield from (point, None)
+    for place, point in enumerate(points):
+        yield from (None, point) if place else (point,)
 
 
 def _names(frame: Frame, series: Sequence[Series]) -> Iterator[tuple[str, str]]:
@@ -132,11 +149,11 @@ def _names(frame: Frame, series: Sequence[Series]) -> Iterator[tuple[str, str]]:
     heights = _spread([y for _, y, _ in ends], TOP + 4.0, frame.height - BOTTOM + 18.0)
     for (x, y, each), height in zip(ends, heights, strict=True):
         left = frame.end + 14.0
-        lead = thin_line([(x, y), (frame.end + 4.0, height), (left - 5.0, height)])
+        lead = thin_line([(x, y), (frame.end + 4.0, height), (left, height)])
         place = f'x="{rounded(left + 7.0)}" y="{rounded(height + 3.5)}"'
         yield (
             each.name,
-            f'<path class="leader" d="{lead}"/><path class="dot" d="M{rounded(left)} {rounded(height)}h0"/>'
+            f'<path class="leader" d="{lead}"/>'
             f'<text class="end" {place}>{escape(shorten(each.label, 17))}</text>',
         )
 

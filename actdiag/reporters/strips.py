@@ -56,9 +56,15 @@ def strip(name: str, panels: Sequence[Panel]) -> Strip:
     notes = _words(_HEAD - 3, [_note(panel) for panel in panels])
     whose = "all " * (len(shown) < len(panels))
     axes = _words(HEIGHT - 3, [whose + _axis(panel) if panel.heights.size else "" for panel in shown])
-    feet = "".join(f"M{place * PITCH} {_HEAD + _TALL}h{PITCH - _GAP}" for place in range(len(panels)))
-    body = f'<path class="foot" d="{feet}"/><path class="bars" d="{path}"/>{notes}{axes}'
+    line = f'<use href="#foot{len(panels)}"/>'
+    body = f'{line}<path class="bars" d="{path}"/>{notes}{axes}'
     return Strip(name, Markup(f'<g id="{name}">{body}</g>'), len(panels))
+
+
+def foot(columns: int) -> Markup:
+    """Return the line that each of so many histograms stands on, once for the page."""
+    path = "".join(f"M{place * PITCH} {_HEAD + _TALL}h{PITCH - _GAP}" for place in range(columns))
+    return Markup(f'<path id="foot{columns}" class="foot" d="{path}"/>')
 
 
 def layer_numbers(layers: Sequence[int]) -> Markup:
