@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from fake_recording import Floats, diagnosis, fake, first_run, simulate
 from matplotlib import pyplot
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
@@ -23,12 +24,18 @@ from actdiag.reporters import REPORTERS
 from actdiag.svg import Line, LogAxis, line_chart
 
 
+def panels(figure: Figure) -> list[Axes]:
+    """Return the axes within the figure's own."""
+    return list(figure.axes[0].child_axes)
+
+
 def words(figure: Figure) -> list[str]:
-    return [text.get_text() for part in (figure, *figure.axes) for text in part.texts]
+    parts = (figure, *figure.axes, *panels(figure))
+    return [text.get_text() for part in parts for text in part.texts]
 
 
 def lines(figure: Figure, panel: int) -> dict[str, Floats]:
-    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in figure.axes[panel].lines}
+    return {str(line.get_label()): np.asarray(line.get_ydata()) for line in panels(figure)[panel].lines}
 
 
 def bars(figure: Figure) -> list[Any]:
@@ -45,7 +52,7 @@ def with_rows(recording: Recording, **columns: Any) -> Recording:
 @pytest.mark.parametrize(("depth", "rows"), [(3, 1), (12, 2), (50, 5)])
 def test_distributions_have_a_histogram_per_layer_and_ten_in_a_row(depth: int, rows: int) -> None:
     recording, _, _ = simulate(depth)
-    figure = plots.distributions(first_run(recording))
+    figure = plots.distributions(first_run(recording)).figure()
     drawn = bars(figure)
     assert len(drawn) == 2 * depth
     assert len({round(float(histogram.baseline), 4) for histogram in drawn}) == 2 * rows
@@ -65,7 +72,7 @@ def test_bounded_activation_is_drawn_over_its_whole_range_in_true_proportion() -
 
 def test_bars_are_as_tall_as_the_counts_and_stand_on_a_line_as_long_as_the_axis() -> None:
     recording, activations, _ = simulate(3, sigma=1.5)
-    figure = plots.distributions(first_run(recording))
+    figure = plots.distributions(first_run(recording)).figure()
     feet = [segment for part in figure.axes[0].collections for segment in part.get_segments()]
     for histogram, foot, values in zip(bars(figure), feet, activations, strict=False):
         counts = np.histogram(values, 64, (-1.0, 1.0))[0]
@@ -116,42 +123,42 @@ def test_negative_zeros_are_in_the_picture() -> None:
 
 def test_profile_draws_rms_and_the_norm_of_a_sample() -> None:
     recording, activations, gradients = simulate(6, sigma=1.3)
-    figure = plots.profile(first_run(recording))
+    figure = plots.profile(first_run(recording)).figure()
     rms = [np.sqrt((x**2).mean()) for x in activations]
     across = [np.sqrt(x.var(axis=0).mean()) for x in activations]
     norms = [np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
     np.testing.assert_allclose(lines(figure, 0)["rms"], rms, rtol=1e-12)
     np.testing.assert_allclose(lines(figure, 0)["std_across"], across, rtol=1e-12)
     np.testing.assert_allclose(lines(figure, 1)["gradient norm"], norms, rtol=1e-12)
-    assert [axes.get_yscale() for axes in figure.axes] == ["log", "log"]
+    assert [axes.get_yscale() for axes in panels(figure)] == ["log", "log"]
 
 
 def test_theory_is_dashed_and_measured_is_not() -> None:
     recording, _, _ = simulate(4)
-    figure = plots.profile(first_run(with_rows(recording, rms=0.5)))
-    styles = {str(line.get_label()): line.get_linestyle() for line in figure.axes[0].lines}
+    figure = plots.profile(first_run(with_rows(recording, rms=0.5))).figure()
+    styles = {str(line.get_label()): line.get_linestyle() for line in panels(figure)[0].lines}
     assert (styles["rms"], styles["rms, theory"]) == ("-", "--")
     np.testing.assert_array_equal(lines(figure, 0)["rms, theory"], np.full(4, 0.5))
-    assert lines(plots.profile(first_run(recording)), 0).keys() == {"rms", "std_across"}
+    assert lines(plots.profile(first_run(recording)).figure(), 0).keys() == {"rms", "std_across"}
 
 
 def test_a_band_is_shaded_around_theory_and_nowhere_else() -> None:
     recording, _, _ = simulate(4)
     banded = with_rows(recording, rms=0.5, expected_low=0.25, expected_high=1.0)
-    forward, backward = plots.profile(first_run(banded)).axes
+    forward, backward = panels(plots.profile(first_run(banded)).figure())
     for axes, theory in ((forward, "rms, theory"), (backward, "gradient norm, theory, set equal at layer 5")):
         (band,) = axes.collections
         corners = band.get_paths()[0].vertices
         (middle,) = (line.get_ydata() for line in axes.lines if line.get_label() == theory)
         assert corners[:, 1].max() == pytest.approx(2.0 * np.max(middle))
         assert str(band.get_label()) == BAND
-    assert not plots.profile(first_run(with_rows(recording, rms=0.5))).axes[0].collections
-    assert not plots.profile(first_run(recording)).axes[0].collections
+    assert not panels(plots.profile(first_run(with_rows(recording, rms=0.5))).figure())[0].collections
+    assert not panels(plots.profile(first_run(recording)).figure())[0].collections
 
 
 def test_theorys_gradient_meets_the_measured_one_at_its_last_layer() -> None:
     recording, _, gradients = simulate(4)
-    figure = plots.profile(first_run(with_rows(recording, rms=7.0)))
+    figure = plots.profile(first_run(with_rows(recording, rms=7.0))).figure()
     drawn = lines(figure, 1)["gradient norm, theory, set equal at layer 5"]
     level = np.sqrt((gradients[-1] ** 2).sum(1).mean())
     np.testing.assert_allclose(drawn, np.full(5, level), rtol=1e-12)
@@ -169,11 +176,11 @@ def test_limits_of_number_formats_are_named_where_they_are_in_view(scale: float,
     values = np.random.default_rng(4).standard_normal((64, 16))
     layers = [values, values * np.sqrt(scale), values * scale]
     recording = fake(layers, [values] * 4, act="relu", bounds=None)
-    figure = plots.profile(first_run(recording))
-    found = {text.get_text() for text in figure.axes[0].texts}
+    figure = plots.profile(first_run(recording)).figure()
+    found = {text.get_text() for text in panels(figure)[0].texts}
     assert found - {"smallest subnormal float16"} == named - {"smallest subnormal float16"}
     if scale == 1e-6:
-        level = next(line.get_ydata()[0] for line in figure.axes[0].lines if line.get_linestyle() == ":")
+        level = next(line.get_ydata()[0] for line in panels(figure)[0].lines if line.get_linestyle() == ":")
         assert level == pytest.approx(6.1e-5, rel=0.01)
 
 
@@ -198,7 +205,7 @@ def test_odd_recordings_are_drawn_and_say_what_they_are(name: str, bounds: Any) 
         inside = values[np.isfinite(values)]
         only = {index: np.histogram(inside, 128, bounds)[0] for index in recording.linear}
         recording = Recording(rows.rows, rows.modules, rows.histograms, only, {}, rows.meta)
-    figure = plots.distributions(first_run(recording))
+    figure = plots.distributions(first_run(recording)).figure()
     assert sum(note in word for word in words(figure)) == 2
     files = REPORTERS["png"](recording, diagnosis(recording))
     assert all(data.startswith(b"\x89PNG") for data in files.values())
@@ -209,21 +216,23 @@ def test_values_that_have_no_place_on_a_log_axis_leave_a_gap_and_a_mark() -> Non
     values = np.random.default_rng(5).standard_normal((8, 4))
     layers = [values, np.zeros((8, 4)), np.full((8, 4), np.nan), values]
     recording = fake(layers, [values] * 5, bounds=None)
-    drawn = lines(plots.profile(first_run(recording)), 0)
+    drawn = lines(plots.profile(first_run(recording)).figure(), 0)
     assert np.isnan(drawn["rms"]).tolist() == [False, True, True, False]
     assert len(drawn["rms: exactly 0"]) == len(drawn["rms: not finite"]) == 1
 
 
 def test_a_perceptron_has_no_hidden_layer_to_draw() -> None:
     recording = fake([], [np.random.default_rng(6).standard_normal((8, 4))])
-    assert any("no hidden layer" in word for word in words(plots.distributions(first_run(recording))))
+    assert any(
+        "no hidden layer" in word for word in words(plots.distributions(first_run(recording)).figure())
+    )
     assert len(REPORTERS["png"](recording, diagnosis(recording))) == 2
 
 
 def test_a_histogram_that_was_not_kept_is_said() -> None:
     recording, _, _ = simulate(2, act="relu")
     bare = Recording(recording.rows, recording.modules, {}, {}, {}, recording.meta)
-    assert sum("not recorded" in word for word in words(plots.distributions(first_run(bare)))) == 4
+    assert sum("not recorded" in word for word in words(plots.distributions(first_run(bare)).figure())) == 4
 
 
 def test_names_are_never_read_as_tex() -> None:
@@ -238,7 +247,7 @@ def test_names_are_never_read_as_tex() -> None:
         {},
         {**recording.meta, "runs": {name: facts}},
     )
-    assert words(plots.profile(first_run(renamed)))[0] == "$\\frac{$ ? <b>"
+    assert words(plots.profile(first_run(renamed)).figure())[0] == "$\\frac{$ ? <b>"
     assert len(REPORTERS["png"](renamed, diagnosis(renamed))) == 2
 
 
@@ -293,7 +302,7 @@ def test_the_last_backward_pass_is_drawn() -> None:
     rows.loc[chosen, "backward"] = 1
     again = rows[chosen].assign(backward=2, rms=rows.loc[chosen, "rms"] * 5.0)
     both = pd.concat([rows, again], ignore_index=True)
-    figure = plots.profile(first_run(Recording(both, recording.modules, meta=recording.meta)))
+    figure = plots.profile(first_run(Recording(both, recording.modules, meta=recording.meta))).figure()
     norms = [5.0 * np.sqrt((g**2).sum(axis=1).mean()) for g in gradients]
     np.testing.assert_allclose(lines(figure, 1)["gradient norm"], norms, rtol=1e-12)
 

@@ -21,7 +21,7 @@ from actdiag import scan, schema
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.recording import Recording, concatenate
 from actdiag.reporters import REPORTERS, diagnosis_as_dict, report
-from actdiag.reporters.base import OWN
+from actdiag.reporters.base import OWN, is_own
 from actdiag.reporters.html import context
 from actdiag.types import Diagnosis, RunSpec, Severity
 
@@ -367,6 +367,8 @@ def test_report_of_the_same_run_is_replaced_as_a_whole(tmp_path: Path) -> None:
 def test_every_file_of_a_report_is_known_as_its_own() -> None:
     written = {name for reporter in REPORTERS.values() for name in reporter(*bad())}
     assert written <= OWN
+    assert all(is_own(name) for name in (*written, "matrix-2.png", "profile-12.png", "distributions-3.png"))
+    assert not any(is_own(name) for name in ("profile-2.csv", "mine-2.png", "profile-x.png", "meta-2.json"))
 
 
 @pytest.mark.parametrize("other", ["seed", "words", "damaged"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,18 +18,9 @@ Reporter = Callable[[Recording, Diagnosis], dict[str, bytes]]
 """File name -> content: pure, and the same bytes every time."""
 
 REPORTERS: Registry[Reporter] = Registry("report format")
+PICTURES = ("matrix.png", "distributions.png", "profile.png")
 OWN = frozenset(
-    (
-        *FILES,
-        "report.html",
-        "matrix.png",
-        "distributions.png",
-        "profile.png",
-        "layers.csv",
-        "findings.csv",
-        "networks.csv",
-        "report.json",
-    )
+    (*FILES, *PICTURES, "report.html", "layers.csv", "findings.csv", "networks.csv", "report.json")
 )
 """The names that actdiag writes, and so replaces; anything else in a folder is somebody's."""
 
@@ -78,10 +70,15 @@ def check_folder(folder: Path, runs: Iterable[str], force: bool = False) -> None
     _place(folder, runs, force)
 
 
+def is_own(name: str) -> bool:
+    """Return whether actdiag writes files of a name; a picture may go on in `profile-2.png`."""
+    return re.sub(r"-[1-9][0-9]*(?=\.png$)", "", name) in OWN
+
+
 def _keep_others(old: Path, fresh: Path) -> None:
     """Carry over what somebody else put into the folder that is being replaced."""
     for path in old.iterdir() if old.exists() else ():
-        if path.name not in OWN:
+        if not is_own(path.name):
             copy = shutil.copytree if path.is_dir() else shutil.copy2
             copy(path, fresh / path.name)
 

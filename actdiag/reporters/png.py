@@ -1,33 +1,54 @@
-"""The two figures as PNG."""
+"""The figures as PNG: two of a run, three of a comparison."""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from actdiag.comparisons import Comparison, is_comparison
 from actdiag.profiles import shown_run
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.types import Diagnosis
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from actdiag.plots import Picture
 
 
 @REPORTERS.row("png")
 def png_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
-    """Return distributions.png and profile.png of the run that stands for the verdict."""
+    """Return distributions.png and profile.png of the run that stands for the verdict.
+
+    Of a comparison they show all its networks, and matrix.png comes first. What does not fit on a page goes
+    on in distributions-2.png and so on.
+    """
     from actdiag import plots
 
+    if is_comparison(recording):
+        comparison = Comparison(recording, diagnosis)
+        return {
+            **_pages("matrix", plots.matrix(comparison)),
+            **_pages("distributions", plots.classic(comparison)),
+            **_pages("profile", plots.depths(comparison)),
+        }
     run = shown_run(recording, diagnosis)
     return {
-        "distributions.png": _png(plots.distributions(run)),
-        "profile.png": _png(plots.profile(run)),
+        **_pages("distributions", [plots.distributions(run)]),
+        **_pages("profile", [plots.profile(run)]),
     }
 
 
-def _png(figure: Figure) -> bytes:
-    """Return the same bytes for the same figure: no date, no version."""
+def _pages(name: str, pictures: Sequence[Picture]) -> dict[str, bytes]:
+    """Return the same bytes for the same pictures, by file name."""
+    return {
+        f"{name}-{number}.png" if number > 1 else f"{name}.png": _png(picture)
+        for number, picture in enumerate(pictures, start=1)
+    }
+
+
+def _png(picture: Picture) -> bytes:
+    """Draw a picture: no date, no version."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    picture.figure().savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

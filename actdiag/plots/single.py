@@ -3,110 +3,81 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
-import matplotlib
 import numpy as np
-import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis
+from actdiag.plots.picture import Picture, Sheet, inset
+from actdiag.plots.style import BLUE, GREEN, INK, MUTED, RULE, VERMILION
 from actdiag.profiles import BAND, Curve, Profile, differentiated
 from actdiag.rules.base import Run
 from actdiag.svg import LogAxis, clear_end, ticks
 
 COLUMNS = 10
 """Histograms in a row."""
-INK, MUTED, BLUE, GREEN, VERMILION = "#1d2329", "#5b6570", "#0b62a8", "#00806a", "#bf4a08"
-"""Colours as in the report; the three for data stay apart for colour-blind readers."""
+TENSORS = ("activation", "gradient")
+"""What can be drawn: on the way up, and on the way down."""
+HEADINGS = {"activation": "activation", "gradient": "norm of a sample's gradient"}
 _PANEL = (1.3, 1.05)
 _TALL = _PANEL[1] - 0.35
 """Of a panel, in inches: its width and height, and how much of the height is for the bars."""
 
 
-def distributions(run: Run) -> Figure:
-    """Draw the histogram of every hidden layer: activations above, gradients below."""
-    blocks = [
-        ("activations", activation_panels(run), BLUE),
-        (f"gradients of the {differentiated(run)}", gradient_panels(run), VERMILION),
-    ]
+def distributions(run: Run, tensors: Sequence[str] = TENSORS) -> Picture:
+    """Return the histogram of every hidden layer: activations above, gradients below."""
+    blocks = [_gathered(run, tensor) for tensor in tensors]
     columns = min(COLUMNS, max(len(panels) for _, panels, _ in blocks) or 1)
     rows = [math.ceil(len(panels) / columns) for _, panels, _ in blocks]
     width = max(columns * _PANEL[0] + 0.3, 6.0)
-    height = 0.45 + sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
-    with styled():
-        figure = blank_figure(width, height, profiles.title(run))
-        sheet = _sheet(figure)
-        top = height - 0.45
+    height = sum(0.32 + count * (_PANEL[1] + 0.2) for count in rows)
+
+    def draw(sheet: Sheet) -> None:
+        top = height
         for (heading, panels, colour), count in zip(blocks, rows, strict=True):
             words = ", ".join(filter(None, (heading, axis_words(panels) if panels else "no hidden layer")))
-            sheet.text(0.15, top - 0.16, words, color=MUTED, size=9)
+            sheet.text(0.15, top - 0.16, words)
             _block(sheet, panels, colour, top - 0.32, columns)
             top -= 0.32 + count * (_PANEL[1] + 0.2)
-        return figure
+
+    return Picture(profiles.title(run), width, height, draw)
 
 
-def profile(run: Run) -> Figure:
-    """Draw against depth, on log axes: rms and std_across of the activation; norm of a sample's gradient."""
-    parts = [
-        ("activation", profiles.forward_profile(run), (BLUE, GREEN)),
-        ("norm of a sample's gradient", profiles.backward_profile(run), (VERMILION,)),
-    ]
-    with styled():
-        figure = blank_figure(10.0, 4.0, profiles.title(run))
-        for place, (heading, part, colours) in enumerate(parts):
-            axes = figure.add_axes((0.065 + 0.5 * place, 0.13, 0.425, 0.69))
-            axes.set_title(heading, loc="left", color=MUTED, size=9)
-            _profile(axes, part, colours)
-        return figure
+def _gathered(run: Run, tensor: str) -> tuple[str, list[Panel], str]:
+    """Return what a block of histograms shows, in words, the histograms, and their colour."""
+    if tensor == "activation":
+        return "activations", activation_panels(run), BLUE
+    return f"gradients of the {differentiated(run)}", gradient_panels(run), VERMILION
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """Set seaborn's style for what is made within; words are never read as TeX, the font is matplotlib's."""
-    own = {
-        "font.family": "DejaVu Sans",
-        "text.parse_math": False,
-        "axes.edgecolor": MUTED,
-        "text.color": INK,
-        "axes.labelcolor": MUTED,
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-    }
-    settings: Any = {**sns.plotting_context("paper"), **sns.axes_style("white"), **own}
-    with matplotlib.rc_context(settings):
-        yield
+def profile(run: Run, tensors: Sequence[str] = TENSORS) -> Picture:
+    """Return, against depth, rms and std_across of the activation; norm of a sample's gradient."""
+
+    def draw(sheet: Sheet) -> None:
+        for place, tensor in enumerate(tensors):
+            axes = inset(sheet, 0.65 + 5.0 * place, 0.27, 4.25, 2.76)
+            axes.set_title(HEADINGS[tensor], loc="left", color=MUTED, size=9)
+            draw_profile(axes, run, tensor)
+
+    return Picture(profiles.title(run), 5.0 * len(tensors), 3.55, draw)
 
 
-def blank_figure(width: float, height: float, heading: str) -> Figure:
-    """Return a figure of so many inches with its heading."""
-    figure = Figure(figsize=(width, height), dpi=120)
-    FigureCanvasAgg(figure)
-    words = "".join(c if c.isprintable() and ord(c) < 256 else "?" for c in heading)
-    words = words if len(words) <= 90 else words[:89] + "..."
-    figure.text(0.15 / width, 1 - 0.3 / height, words, size=12, weight="bold")
-    return figure
+def draw_profile(axes: Axes, run: Run, tensor: str) -> None:
+    """Draw a tensor's curves on axes."""
+    if tensor == "activation":
+        _profile(axes, profiles.forward_profile(run), (BLUE, GREEN))
+    else:
+        _profile(axes, profiles.backward_profile(run), (VERMILION,))
 
 
-def _sheet(figure: Figure) -> Axes:
-    """Return axes over the whole figure, in inches from its lower left: axes of a panel's own take 6 ms."""
-    width, height = figure.get_size_inches()
-    sheet = figure.add_axes((0.0, 0.0, 1.0, 1.0), xlim=(0.0, width), ylim=(0.0, height))
-    sheet.set_axis_off()
-    return sheet
-
-
-def _block(sheet: Axes, panels: Sequence[Panel], colour: str, top: float, columns: int) -> None:
+def _block(sheet: Sheet, panels: Sequence[Panel], colour: str, top: float, columns: int) -> None:
     """Draw panels in rows of `columns`, the first row's upper edge at `top`."""
-    step = (sheet.get_xlim()[1] - 0.3) / columns
+    step = (sheet.width - 0.3) / columns
     own = not shared_axis(panels)
     feet = []
     for place, panel in enumerate(panels):
@@ -115,25 +86,25 @@ def _block(sheet: Axes, panels: Sequence[Panel], colour: str, top: float, column
         feet.append([(left, bottom), (left + 0.9 * step, bottom)])
         _histogram(sheet, panel, colour, feet[-1], own)
     lines = LineCollection(feet, colors=MUTED, linewidths=1.0, capstyle="projecting", zorder=2.5)
-    sheet.add_collection(lines, autolim=False)
+    sheet.axes.add_collection(lines, autolim=False)
 
 
 def _histogram(
-    sheet: Axes, panel: Panel, colour: str, foot: Sequence[tuple[float, float]], own: bool
+    sheet: Sheet, panel: Panel, colour: str, foot: Sequence[tuple[float, float]], own: bool
 ) -> None:
     """Draw a panel that stands on a line from one end of its axis to the other."""
     (left, bottom), (right, _) = foot
     words = "  ".join((f"layer {panel.layer}", *panel.notes))
-    sheet.text(left, bottom + 1.06 * _TALL, words, size=7, color=INK)
+    sheet.text(left, bottom + 1.06 * _TALL, words, 7.0, color=INK)
     if not panel.heights.size:
         return
     edges = np.linspace(left, right, len(panel.heights) + 1)
     tops = bottom + panel.heights * _TALL / 1.05
-    sheet.add_artist(StepPatch(tops, edges, baseline=bottom, fill=True, color=colour, lw=0))
+    sheet.axes.add_artist(StepPatch(tops, edges, baseline=bottom, fill=True, color=colour, lw=0))
     if own:
         for x, value, align in ((left, panel.low, "left"), (right, panel.high, "right")):
             below = bottom - 0.057 * _TALL
-            sheet.text(x, below, numeral(value, 2), size=6.5, color=MUTED, ha=align, va="top")
+            sheet.text(x, below, numeral(value, 2), 6.5, ha=align, va="top")
 
 
 def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
@@ -142,7 +113,7 @@ def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
     axes.set(yscale="log", ylim=(10.0**axis.low, 10.0**axis.high), xlabel="layer")
     axes.minorticks_off()
     axes.set_yticks([10.0**tick for tick in axis.ticks()], [power_of_ten(tick) for tick in axis.ticks()])
-    axes.grid(axis="y", color="#e3e6e9", lw=0.8)
+    axes.grid(axis="y", color=RULE, lw=0.8)
     for side in ("right", "top"):
         axes.spines[side].set_visible(False)
     for curve in part.curves:
