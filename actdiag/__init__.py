@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from actdiag import plot as plot
     from actdiag.attaching import attach as attach
     from actdiag.checking import check as check
     from actdiag.comparing import compare as compare
@@ -42,11 +43,15 @@ _HOMES = {
     "RunSpec": "actdiag.types",
 }
 
-__all__ = list(_HOMES)
+_MODULES = ("plot",)
+
+__all__ = [*_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for, so that `import actdiag` costs nothing."""
+    if name in _MODULES:
+        return import_module(f"actdiag.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'actdiag' has no attribute '{name}'")
     value = getattr(import_module(_HOMES[name]), name)

@@ -28,7 +28,7 @@ TORCH_SIDE = (
     "jacobians"
 )
 FRAME_SIDE = (
-    "rules settings diagnosis coverage numerals profiles panels svg plots curves networks comparisons "
+    "rules settings diagnosis coverage numerals profiles panels svg plot plots curves networks comparisons "
     "reporters"
 )
 TOP = "attaching checking comparing isometry predictions recipes integrations remedying scanning spectrum"
@@ -65,6 +65,7 @@ THIRD_PARTY = {
 }
 
 ALSO = {
+    "plot": {"matplotlib"},
     "plots": {"matplotlib", "seaborn"},
     "curves": {"matplotlib", "seaborn"},
     "reporters": {"matplotlib", "seaborn", "jinja2", "markupsafe"},
