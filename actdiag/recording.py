@@ -20,6 +20,7 @@ from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
 from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.errors import SchemaError
 from actdiag.folders import replacing
+from actdiag.notebook import recording_html
 
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
 UNIT_FIELDS = ("n", "mean", "std", "std_across", "max", "min")
@@ -54,6 +55,9 @@ class Recording:
             f"<Recording of {runs}: {measured} measured rows, {len(self.rows) - measured} predicted, "
             f"{len(self.modules)} modules>"
         )
+
+    def _repr_html_(self) -> str:
+        return recording_html(self)
 
     @property
     def measured(self) -> pd.DataFrame:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from actdiag.activations import activation
 from actdiag.errors import UsageError, unknown_name
 from actdiag.initialisers import initialiser
+from actdiag.notebook import diagnosis_html, finding_html
 
 CHOICES = {
     "norm": ("none", "batch", "layer"),
@@ -226,6 +227,9 @@ class Finding:
     remedy: str
     step: int | None = None
 
+    def _repr_html_(self) -> str:
+        return finding_html(self)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -274,6 +278,9 @@ class Diagnosis:
             lines += [f"    Remedy: {found.remedy}"]
         lines += [f"not judged: {outcome.code} {outcome.name}: {outcome.reason}" for outcome in self.skipped]
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return diagnosis_html(self)
 
     @property
     def worst(self) -> Severity | None:

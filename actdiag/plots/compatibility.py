@@ -19,7 +19,7 @@ MOST_ROWS = 60
 """Rows of cells on a page."""
 _CELL = (1.42, 0.46)
 _LABEL, _MARGIN, _GAP = 1.2, 0.15, 0.06
-_TITLE, _HEADER, _KEYS = 0.3, 0.26, 0.62
+_TITLE, _HEADER, _KEYS = 0.3, 0.26, 0.78
 """Inches: a cell; room for the activation's name, at the edge and between cells; above each matrix, for the
 initialisers' names, and for the keys below the last."""
 
@@ -42,7 +42,8 @@ def _page(sheets: Sequence[Matrix], comparison: Comparison) -> Picture:
             top -= height
         cells = [cell for sheet in sheets for cell in sheet.cells.values()]
         draw_keys(paper, cells)
-        paper.text(_MARGIN, 0.15, _caption(cells), 7.0)
+        for line, words in enumerate(_captions(cells)):
+            paper.text(_MARGIN, 0.29 - 0.16 * line, words, 7.0)
 
     return Picture("Which initializer suits which activation", width, sum(heights) + _KEYS, draw)
 
@@ -97,8 +98,8 @@ def _gain(gain: Gain) -> str:
     return measured if math.isnan(gain.expected) else f"{measured}  ({numeral(gain.expected, padded=True)})"
 
 
-def _caption(cells: Iterable[Cell]) -> str:
+def _captions(cells: Iterable[Cell]) -> tuple[str, str]:
     draws = max(len(cell.runs) for cell in cells)
     median = f", median of {draws} draws" if draws > 1 else ""
-    letters = "a: rms of the activation on its way up; g: gradient on its way down"
-    return f"gain per layer, measured{median} (expected by theory); {letters}"
+    letters = "a: rms of the activation on its way up; g: norm of a sample's gradient on its way down"
+    return f"gain per layer, measured{median} (expected by theory)", letters

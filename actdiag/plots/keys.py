@@ -10,7 +10,7 @@ from actdiag.comparisons import ORDER, Cell
 from actdiag.plots.picture import Sheet
 from actdiag.plots.style import INK, LOOKS
 
-FOOT = 0.38
+FOOT = 0.5
 """Inches above the foot of a picture at which the keys stand."""
 
 

@@ -55,7 +55,7 @@ def _page(parts: Sequence[Block], comparison: Comparison, tensors: Sequence[str]
     rows = [[_row(init, cell, comparison, tensors) for init, cell in part.cells] for part in parts]
     half = 4.9 if max(map(_columns, rows), default=0) <= 5 else 6.4
     width = 2 * _MARGIN + _LABEL + len(tensors) * (half + _BETWEEN) - _BETWEEN
-    height = sum(_HEADING + len(part.cells) * _ROW for part in parts) + 0.75
+    height = sum(_HEADING + len(part.cells) * _ROW for part in parts) + 0.87
 
     def draw(paper: Sheet) -> None:
         top = height
@@ -70,7 +70,7 @@ def _page(parts: Sequence[Block], comparison: Comparison, tensors: Sequence[str]
                 _label(paper, row, top - _HEADING - number * _ROW - 0.5 * _TALL)
             top -= _HEADING + len(block) * _ROW
         draw_keys(paper, [row.cell for block in rows for row in block])
-        paper.text(_MARGIN, 0.15, _CAPTION, 7.0)
+        paper.text(_MARGIN, 0.2, _CAPTION, 7.0)
 
     words = " and ".join(f"{tensor}s" for tensor in tensors).capitalize()
     return Picture(f"{words}, layer by layer", width, height, draw)

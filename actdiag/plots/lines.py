@@ -17,7 +17,7 @@ from matplotlib.patheffects import withStroke
 from actdiag.comparisons import Comparison
 from actdiag.numerals import power_of_ten
 from actdiag.plots.blocks import Block, blocks, initialisers, pages
-from actdiag.plots.picture import Picture, Sheet, inset
+from actdiag.plots.picture import Picture, Sheet, inset, shrink
 from actdiag.plots.style import INK, MUTED, RULE, shortened
 from actdiag.profiles import BAND, Curve, Profile, backward_profile, forward_profile
 from actdiag.rules.base import Run
@@ -27,9 +27,9 @@ QUANTITIES = {"activation": ("rms", "std_across"), "gradient": ("gradient norm",
 MARKERS = "os^DvPX<>*phd8"
 FEW = 5
 """Initialisers up to which bands are shaded, and panels are small: bands of more would cover each other."""
-_WIDE, _MARGINS, _EDGE = 4.0, 0.65, (0.15, 0.55)
+_MARGINS, _EDGE = 0.65, (0.15, 0.55)
 _KEY, _KEYS_ACROSS = 0.2, 1.9
-"""Inches: a panel's width with margins, these above and below, and at its left; a key's line and width."""
+"""Inches: a panel's margins above and below, and at its left; the height and width of a key."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,8 @@ def _page(
 ) -> Picture:
     quantities = [name for tensor in tensors for name in QUANTITIES[tensor]]
     used = {init: styles[init] for init in initialisers(parts)}
-    width = max(len(quantities) * _WIDE + 0.2, 6.0)
+    wide = 4.0 if len(quantities) > 1 else 6.0
+    width = len(quantities) * wide + 0.2
     across = max(int((width - 0.3) // _KEYS_ACROSS), 1)
     keys = -(-(len(used) + 3) // across) * _KEY + 0.15
 
@@ -97,10 +98,11 @@ def _page(
         for row, part in enumerate(parts):
             runs = {init: comparison.run(cell) for init, cell in part.ran}
             for column, lines in enumerate(_lines(runs, quantities)):
-                left, top = column * _WIDE + sum(_EDGE), keys + row * form.step + 0.25
-                axes = inset(paper, left, top, _WIDE - sum(_EDGE), form.tall)
+                left, top = column * wide + sum(_EDGE), keys + row * form.step + 0.25
+                axes = inset(paper, left, top, wide - sum(_EDGE), form.tall)
                 axes.set_title(f"{part.heading}: {quantities[column]}", loc="left", color=INK, size=9)
                 _draw(axes, lines, used)
+                shrink(axes, paper.scale)
 
     return Picture("Size of signal and gradient by layer", width, keys + len(parts) * form.step, draw)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from actdiag.plots.style import MUTED, blank_figure, head, shortened, styled
 
@@ -86,6 +87,15 @@ class Picture:
         axes.set_axis_off()
         self.draw(Sheet(axes, self.width, self.height))
         return axes
+
+
+def shrink(axes: Axes, scale: float) -> None:
+    """Make all words of a panel smaller where its sheet is."""
+    if scale >= 1.0:
+        return
+    for text in axes.findobj(Text):
+        if isinstance(text, Text):
+            text.set_fontsize(max(float(text.get_fontsize()) * scale, _SMALLEST))
 
 
 def inset(sheet: Sheet, left: float, top: float, width: float, height: float) -> Axes:

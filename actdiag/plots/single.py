@@ -13,7 +13,7 @@ from matplotlib.patches import StepPatch
 from actdiag import profiles
 from actdiag.numerals import numeral, power_of_ten
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis
-from actdiag.plots.picture import Picture, Sheet, inset
+from actdiag.plots.picture import Picture, Sheet, inset, shrink
 from actdiag.plots.style import BLUE, GREEN, INK, MUTED, RULE, VERMILION
 from actdiag.profiles import BAND, Curve, Profile, differentiated
 from actdiag.rules.base import Run
@@ -63,6 +63,7 @@ def profile(run: Run, tensors: Sequence[str] = TENSORS) -> Picture:
             axes = inset(sheet, 0.65 + 5.0 * place, 0.27, 4.25, 2.76)
             axes.set_title(HEADINGS[tensor], loc="left", color=MUTED, size=9)
             draw_profile(axes, run, tensor)
+            shrink(axes, sheet.scale)
 
     return Picture(profiles.title(run), 5.0 * len(tensors), 3.55, draw)
 
