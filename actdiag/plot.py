@@ -105,9 +105,9 @@ def matrix(recording: Recording, ax: Axes | None = None, diagnosis: Diagnosis | 
 
 
 def _alone(view: Run, tensor: str, ax: Axes | None) -> Axes:
+    figure = pyplot.figure(figsize=(5.5, 4.0), layout="constrained") if ax is None else ax.figure
     with styled():
-        if ax is None:
-            ax = pyplot.subplots(figsize=(5.5, 4.0), layout="constrained")[1]
+        ax = ax or figure.add_subplot()
         words = f"{title(view)}: {HEADINGS[tensor]}"
         ax.set_title(shortened(words, 60), loc="left", size=9)
         draw_profile(ax, view, tensor)

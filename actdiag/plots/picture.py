@@ -68,8 +68,8 @@ class Picture:
 
     def on_new(self, make: Callable[..., Figure]) -> Axes:
         """Draw on a new figure of the size that the picture wants, made by `make(figsize=...)`."""
+        figure = make(figsize=(self.width, self.height + HEAD))  # pyplot's first may choose settings to stay
         with styled():
-            figure = make(figsize=(self.width, self.height + HEAD))
             head(figure, self.heading)
             return self._fill(figure)
 
