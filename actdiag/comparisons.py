@@ -93,9 +93,8 @@ class Cell:
     @property
     def distortion(self) -> float:
         """Return |ln gain of std_across| + |ln gain of the gradient|, inf where one of them is not known."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.abs(np.log([self.signal.measured, self.gradient.measured]))
-        return float(np.nan_to_num(logs, nan=math.inf).sum())
+        gains = self.signal.measured, self.gradient.measured
+        return sum(abs(math.log(gain)) if gain > 0.0 else math.inf for gain in gains)
 
 
 @dataclass(frozen=True)
@@ -252,7 +251,7 @@ def _record(rank: int, cell: Cell) -> dict[str, Any]:
 def _gains(recording: Recording) -> dict[str, pd.DataFrame]:
     """Return, measured and by theory, each run's gains per layer: one row per run.
 
-    There is none with one hidden layer, or where an end holds NaN or Inf: its rms is that of the rest alone.
+    They reach as far as the quantity is a number above 0: what has become 0, NaN or Inf tells no factor.
     """
     rows = recording.rows
     rows = rows[rows["tensor"].isin((_FORWARD, _BACKWARD)) & (rows["layer"] <= rows["depth"])]
@@ -277,9 +276,9 @@ def _columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         ("gradient", _BACKWARD, "norm", -1),
     )
     for name, tensor, quantity, way in quantities:
-        ends = ordered[ordered["tensor"] == tensor]
+        known = (ordered["lost"] == 0) & (ordered[quantity] > 0) & np.isfinite(ordered[quantity])
+        ends = ordered[known & (ordered["tensor"] == tensor)]
         first, last = (ends.drop_duplicates("run", keep=keep).set_index("run") for keep in _ENDS)
         steps = (last["layer"] - first["layer"]).where(lambda apart: apart > 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = (last[quantity] / first[quantity]) ** (way / steps)
-        yield name, ratio.where(steps.notna() & (first["lost"] + last["lost"] == 0))
+        ratio = (last[quantity] / first[quantity]) ** (way / steps)
+        yield name, ratio.where(steps.notna())
