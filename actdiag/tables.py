@@ -30,7 +30,7 @@ class Columns(dict[str, NDArray[Any]]):
         return column
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One row: `row["layer"]` is a number of numpy's, or text."""
 
@@ -46,7 +46,7 @@ class Row:
         return int(self.columns.frame.index[self.place])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Table:
     """Some rows of a frame, in an order of their own; what is selected from them shares the columns.
 
@@ -84,6 +84,14 @@ class Table:
 
     def __iter__(self) -> Iterator[Row]:
         return (Row(self.columns, place) for place in self.places.tolist())
+
+    def each(self, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Yield, row by row, the values of some columns as Python's own numbers and text."""
+        return zip(*(self[name].tolist() for name in names), strict=True)
+
+    def pairs(self, key: str, value: str) -> dict[Any, Any]:
+        """Return one column by another; of rows with the same key the last counts."""
+        return dict(zip(self[key].tolist(), self[value].tolist(), strict=True))
 
     def row(self, place: int) -> Row:
         """Return the row at a place, from the end where it is negative."""

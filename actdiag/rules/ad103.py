@@ -160,7 +160,7 @@ def _opening_gate(run: Run, zero: Table) -> str:
     norms, moving = _closed_norms(run)
     if closed & set(zero["module"]) or not (moving or any(moves.get(name, 0.0) > 0 for name in closed)):
         return ""
-    follows = dict(zip(run.modules["name"], run.modules["follows"], strict=True))
+    follows = run.modules.pairs("name", "follows")
     still = [name for name in closed if not moves.get(name, 0.0) > 0]
     if any(follows[name] and not signals.get(follows[name], 0.0) > 0 for name in still):
         return ""
@@ -171,8 +171,7 @@ def _opening_gate(run: Run, zero: Table) -> str:
 
 def _sizes(rows: Table) -> dict[str, float]:
     """Return the rms by module, of the first row where there are several."""
-    rows = rows.first_of_each("module")
-    return dict(zip(rows["module"].tolist(), rows["rms"].tolist(), strict=True))
+    return rows.first_of_each("module").pairs("module", "rms")
 
 
 def _closed_norms(run: Run) -> tuple[set[str], bool]:

@@ -106,7 +106,7 @@ class Weights(NamedTuple):
 def _weights(run: Run) -> Weights:
     finite(run.hidden_at(run.backward))
     weights = finite(run.chain_at("weight"))
-    sizes = dict(zip(weights["module"].tolist(), weights["rms"].tolist(), strict=True))
+    sizes = weights.pairs("module", "rms")
     rows = finite(run.chain_at("weight_grad"))[1:]
     rows = rows[rows.among("module", sizes)]
     if len(rows) < 3:
@@ -119,8 +119,8 @@ def _weights(run: Run) -> Weights:
 
 def _fans(run: Run, rows: Table) -> NDArray[np.float64]:
     """Return fan_out / fan_in of the rows' modules, (rows,)."""
-    columns = (run.hidden[name].tolist() for name in ("name", "fan_in", "fan_out"))
-    fans = {name: max(fan_out, 1) / max(fan_in, 1) for name, fan_in, fan_out in zip(*columns, strict=True)}
+    columns = run.hidden.each("name", "fan_in", "fan_out")
+    fans = {name: max(fan_out, 1) / max(fan_in, 1) for name, fan_in, fan_out in columns}
     return np.array([fans[name] for name in rows["module"].tolist()])
 
 

@@ -92,14 +92,12 @@ def _centred_behind(run: Run, rows: Table) -> Flags:
     """
     before = run.at("preactivation")
     normalised = {
-        layer
-        for layer, kind in zip(before["layer"].tolist(), before["module_type"].tolist(), strict=True)
-        if kind.startswith("BatchNorm")
+        layer for layer, kind in before.each("layer", "module_type") if kind.startswith("BatchNorm")
     }
     products = run.modules[run.modules["kind"] == "product"]
-    layers = dict(zip(products["name"].tolist(), products["layer"].tolist(), strict=True))
+    layers = products.pairs("name", "layer")
     behind: dict[int, set[int]] = {}
-    for follows, layer in zip(products["follows"].tolist(), products["layer"].tolist(), strict=True):
+    for follows, layer in products.each("follows", "layer"):
         behind.setdefault(layers.get(follows, 0), set()).add(layer)
     return rows.among("layer", {layer for layer, others in behind.items() if others <= normalised})
 

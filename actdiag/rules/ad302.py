@@ -15,7 +15,7 @@ from actdiag.numerals import interval, numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.rules.recipes import is_same, spelled
 from actdiag.rules.remedies import initialise_modules, match_init
-from actdiag.tables import Row, Table
+from actdiag.tables import Table
 from actdiag.theory import critical_variance, exact_gain, second_moment, second_slope
 from actdiag.types import Finding, Severity
 
@@ -154,12 +154,7 @@ def _judged(run: Run) -> list[Weights]:
     joined = modules[modules["kind"] == "product"]["joined"].any()
     if joined if run.spec is None else run.spec["residual"]:
         raise NotJudged("residual sums set the signal's size: no one variance is critical")
-    rows = rows.first_of_each("module")
-    weights = dict(zip(rows["module"].tolist(), rows, strict=True))
-    layers = [
-        _weights(product, weights[product["name"]]) for product in run.hidden if product["name"] in weights
-    ]
-    known = [layer for layer in layers if layer is not None]
+    known = list(_known(run, rows))
     if not known:
         raise NotJudged("the fans of no hidden layer's weights are known")
     random = [layer for layer in known if layer.variance > 0]
@@ -172,23 +167,23 @@ def _judged(run: Run) -> list[Weights]:
     return suited
 
 
-def _weights(product: Row, row: Row) -> Weights | None:
-    """Return a hidden layer's weights; None where their fans are not known."""
-    if not product["fan_in"]:
-        return None
-    rms, mean = float(row["rms"]), float(row["mean"])
+def _known(run: Run, rows: Table) -> Iterator[Weights]:
+    """Yield the hidden layers' weights, of those whose fans are known."""
+    numbers = {
+        name: rest for name, *rest in rows.first_of_each("module").each("module", "rms", "mean", "count")
+    }
+    for name, layer, after, fan_in, fan_out in run.hidden.each(
+        "name", "layer", "activation_after", "fan_in", "fan_out"
+    ):
+        if fan_in and name in numbers:
+            (rms, mean, count), act = numbers[name], activation(after)
+            yield Weights(layer, name, act, _variance(rms, mean), fan_in, fan_out, count, _needed(act))
+
+
+def _variance(rms: float, mean: float) -> float:
+    """Return Var[w]; 0 where it is lost in rounding, and of unknown mean taken for 0."""
     variance = rms * rms - (mean * mean if math.isfinite(mean) else 0.0)
-    act = activation(str(product["activation_after"]))
-    return Weights(
-        int(product["layer"]),
-        str(product["name"]),
-        act,
-        max(variance, 0.0) if variance > 1e-9 * rms * rms else 0.0,
-        int(product["fan_in"]),
-        int(product["fan_out"]),
-        int(row["count"]),
-        _needed(act),
-    )
+    return max(variance, 0.0) if variance > 1e-9 * rms * rms else 0.0
 
 
 @cache

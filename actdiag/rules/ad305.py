@@ -102,7 +102,7 @@ class UnusedParameter(Rule):
 
 def _parameters(modules: Table) -> list[str]:
     """Return the full names of the unused parameters: `encoder.0.weight`."""
-    pairs = zip(modules["name"], modules["unused"], strict=True)
+    pairs = modules.each("name", "unused")
     return [f"{name}.{own}" if name else own for name, unused in pairs for own in unused.split(", ")]
 
 

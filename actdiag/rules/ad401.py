@@ -87,9 +87,9 @@ class TheoryMismatch(Rule):
 
     def _strays(self, numbers: Floats) -> Flags:
         """Return which measured numbers lie well beyond the band, (rows,)."""
-        measured, expected, low, high = numbers
-        away = np.log(measured / expected)
-        half = np.log(np.where(away > 0, high, low) / expected)
+        measured, expected, low, high = np.log(numbers)
+        away = measured - expected
+        half = np.where(away > 0, high, low) - expected
         limit = np.maximum(self.beyond * np.abs(half), math.log(self.factor))
         return np.asarray(np.abs(away) > limit)
 
@@ -152,7 +152,7 @@ def _beside(what: str, rows: Table, measured: Floats, theory: Table, factor: Flo
     at = [places[layer] for layer in rows[both]["layer"].tolist()]
     meant = [(theory[name] * factor)[at] for name in ("rms", "expected_low", "expected_high")]
     numbers = np.array([measured[both], *meant])
-    whole = (np.isfinite(numbers) & (numbers > 0)).all(axis=0)
+    whole: Flags = np.all((numbers > 0) & (numbers < np.inf), axis=0)
     return Side(what, rows[both][whole], numbers[:, whole])
 
 

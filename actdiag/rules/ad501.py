@@ -159,9 +159,7 @@ def _rescaled(run: Run, row: Row) -> bool:
     if len(first) > 1:
         own = run.modules[run.modules.among("name", set(first["module"]))]
         return "norm" in own["kind"]
-    weights = run.at("weight")
-    sizes = dict(zip(weights["module"], weights["rms"], strict=True))
-    fans = dict(zip(run.modules["name"], run.modules["fan_in"], strict=True))
+    sizes, fans = run.at("weight").pairs("module", "rms"), run.modules.pairs("name", "fan_in")
     if not first or (name := first["module"][0]) not in sizes:
         return False
     whole = row["rms"] * sizes[name] * float(fans[name]) ** 0.5

@@ -188,15 +188,15 @@ class Run:
 
     def _hidden_rows(self, tensor: str) -> Table:
         rows = self.at(tensor)
-        chosen = rows.among("layer", set(self._layers.values()))
+        rows = rows[rows.among("layer", set(self._layers.values()))]
         if not tensor.startswith("activation"):
-            chosen &= rows.among("module", self._layers)
-        return rows[chosen].first_of_each("layer")
+            rows = rows[rows.among("module", self._layers)]
+        return rows.first_of_each("layer")
 
     @cached_property
     def _layers(self) -> dict[str, int]:
         """Return the hidden layers' numbers by name."""
-        return dict(zip(self.hidden["name"].tolist(), self.hidden["layer"].tolist(), strict=True))
+        return self.hidden.pairs("name", "layer")
 
     def chain_at(self, tensor: str) -> Table:
         """Return one row per hidden layer of the chain, first to last; raise as `hidden_at`."""
@@ -260,8 +260,7 @@ def _first_of_each(rows: Table) -> Table:
 
 def _first_paths(rows: Table) -> list[bool]:
     """Return which rows are of the first path of their module and of the last pass of its call."""
-    names = ("module", "call", "path", "backward")
-    places = list(zip(*(rows[name].tolist() for name in names), strict=True))
+    places = list(rows.each("module", "call", "path", "backward"))
     paths: dict[str, str] = {}
     passes: dict[tuple[str, int], int] = {}
     for module, call, path, backward in places:
@@ -276,9 +275,9 @@ def finite(rows: Table) -> Table:
     Raises:
         NotJudged: one of them holds NaN or Inf, or no number at all.
     """
-    broken = rows["broken"]
-    if broken.any():
-        first = rows.row(int(broken.argmax()))
+    broken = rows["broken"].tolist()
+    if True in broken:
+        first = rows.row(broken.index(True))
         raise NotJudged(f"the {first['tensor']} of layer {first['layer']} is not finite (see AD901)")
     return rows
 

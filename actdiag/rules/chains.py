@@ -21,7 +21,7 @@ def longest_chain(modules: Table, hidden: Container[str], numbered: bool = False
         numbered: the products are known to be a chain by their number, should no module say what it follows.
     """
     products = modules[modules["kind"] == "product"].sorted_by("layer")
-    follows = dict(zip(products["name"].tolist(), products["follows"].tolist(), strict=True))
+    follows = products.pairs("name", "follows")
     if not follows or (numbered and not any(follows.values())):
         return tuple(follows)
     lengths = _lengths(follows, hidden)

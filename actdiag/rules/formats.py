@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -47,7 +48,15 @@ def share_below(counts: Counts, magnitude: float, zeros: float) -> float:
     >>> share_below(counts, 2.0**-25, 5)
     0.25
     """
-    sizes = counts[:_FINITE] + counts[_HALF : _HALF + _FINITE]
-    below = sizes[: int(np.searchsorted(EDGES, magnitude))].sum() - zeros
-    others = sizes.sum() - zeros
+    below, others = (_sum(counts, bins) - zeros for bins in (_bins_below(magnitude), _FINITE))
     return float(below / others) if others > 0 else 0.0
+
+
+def _sum(counts: Counts, bins: int) -> int:
+    """Return how many elements lie in the first bins of either sign."""
+    return int(counts.reshape(2, _HALF)[:, :bins].sum())
+
+
+@cache
+def _bins_below(magnitude: float) -> int:
+    return int(np.searchsorted(EDGES, magnitude))

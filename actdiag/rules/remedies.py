@@ -61,7 +61,7 @@ def match_init(spec: Mapping[str, Any]) -> str:
 def initialise_modules(run: Run, rows: Table) -> str:
     """Return which modules of a model of the user's own to initialise, and what to replace."""
     modules = run.hidden[run.hidden.among("layer", set(rows["layer"]))]
-    pairs = list(zip(modules["name"], modules["activation_after"], strict=True))
+    pairs = list(modules.each("name", "activation_after"))
     partners = {act: activation(act).partner for _, act in pairs}
     suited = [f"{shorten(name, 60)} ({act}: {partners[act]})" for name, act in pairs if partners[act]]
     parts = [f"Initialise {_first(suited)}."] if suited else []
