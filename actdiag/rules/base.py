@@ -210,7 +210,8 @@ class Run:
         rows = rows[rows.among("layer", places)]
         if not rows:
             raise NotJudged("no layer of the longest chain was recorded at the first step")
-        return rows[np.argsort([places[layer] for layer in rows["layer"].tolist()], kind="stable")]
+        order = [places[layer] for layer in rows["layer"].tolist()]
+        return rows if order == sorted(order) else rows[np.argsort(order, kind="stable")]
 
     def _why_no_hidden_layer(self) -> str:
         products = (self.modules["kind"] == "product").sum()
