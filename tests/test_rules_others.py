@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from judging import found, reason, silent
 from recordings import Layer, made_up
 
 from actdiag.recording import UNIT_FIELDS
+from actdiag.rules.ad301 import SymmetricUnits
+from actdiag.tables import Table
 from actdiag.types import Severity
 
 SAME = Layer(equal_units=("preactivation", "preactivation_grad", "weight"))
@@ -110,3 +117,34 @@ def test_nonfinite_remedies_follow_what_overflowed() -> None:
     assert "--init xavier_uniform" in found("AD901", made_up([infinite], spec=spec)).remedy
     for recording in (made_up([undefined], spec=spec), made_up([infinite], own=False)):
         assert "Look at the operation that makes the activation" in found("AD901", recording).remedy
+
+
+@given(
+    arrays(np.float64, (6, 4), elements=st.floats(-4.0, 4.0, width=32)),
+    st.sampled_from([0.0, 1e-7, 3e-6, 1e-5, 3e-5, 1e-3, 1.0]),
+    st.sampled_from([1e-5, 1e-3, 1e-9]),
+)
+def test_a_layers_own_numbers_never_call_equal_units_different(
+    values: Any, noise: float, tolerance: float
+) -> None:
+    """Units that agree by their own mean, std, max and min must be looked at: the shortcut is a bound."""
+    x = values[:, :1] + noise * values
+    of_units = [x.mean(axis=0), x.std(axis=0), x.max(axis=0), x.min(axis=0)]
+    agree = np.ptp(of_units, axis=1).max() <= tolerance * np.abs(of_units).max()
+    row = {
+        "std": [x.std()],
+        "std_across": [np.sqrt(x.var(axis=0).mean())],
+        "max": [x.max()],
+        "min": [x.min()],
+        "positions": [1],
+    }
+    apart = SymmetricUnits(tolerance=tolerance)._apart(Table.of(pd.DataFrame(row)))
+    assert not (agree and apart.any())
+
+
+def test_a_look_at_each_unit_is_spared_where_their_means_differ() -> None:
+    row = {"std": [1.0, 1.0], "std_across": [0.9, 1.0], "max": [3.0, 3.0], "min": [-3.0, -3.0]}
+    rows = Table.of(pd.DataFrame({**row, "positions": [1, 1]}))
+    assert SymmetricUnits()._apart(rows).tolist() == [True, False]
+    spread = Table.of(pd.DataFrame({**row, "positions": [4, 4]}))
+    assert not SymmetricUnits()._apart(spread).any()
