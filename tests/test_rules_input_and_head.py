@@ -17,6 +17,7 @@ from torch.nn import functional
 from actdiag import RunSpec, check, scan
 from actdiag.diagnosis import diagnose
 from actdiag.examples import Functional, batches, softmax_twice
+from actdiag.rules.ad501 import _median
 from actdiag.types import Diagnosis, Finding, Severity
 
 RANDOM = np.random.default_rng(0)
@@ -214,3 +215,9 @@ def test_head_bounds_the_loss_as_torch_has_it(end: Any) -> None:
     best[0, 3] = 1.0
     least = functional.cross_entropy(best, torch.tensor([3])).item()
     assert f"cannot fall below {least:.2f} (by chance: {math.log(10):.2f})" in finding.message
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 64, 65])
+def test_the_typical_feature_is_numpys_median(count: int) -> None:
+    values = np.random.default_rng(count).lognormal(size=count)
+    assert _median(values) == np.median(values)

@@ -120,3 +120,10 @@ def test_text_is_objects_whatever_pandas_keeps_it_in() -> None:
     assert table["tensor"].dtype == object
     assert type(table["tensor"][0]) is str
     assert not Table.of(frame([]))
+
+
+def test_columns_side_by_side_are_pythons_own_values() -> None:
+    table = Table.of(frame([(3, 0, "weight"), (1, 7, "input"), (1, 8, "input")])).sorted_by("layer")
+    assert list(table.each("layer", "tensor", "call")) == [(1, "input", 7), (1, "input", 8), (3, "weight", 0)]
+    assert {type(value) for row in table.each("layer", "tensor") for value in row} == {int, str}
+    assert table.pairs("tensor", "call") == {"input": 8, "weight": 0}
