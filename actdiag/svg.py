@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from actdiag.numerals import power_of_ten
 
@@ -177,17 +178,30 @@ def line_chart(
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a chart's numbers lie on the drawing: layers from first to last, values on a log axis."""
+    """Where a chart's numbers lie on the drawing: layers from first to last, values on a log axis.
+
+    Attributes:
+        axis: of the values.
+        first: the layer at the left end.
+        last: the layer at the right end.
+        width: of the whole drawing.
+        height: of the whole drawing.
+        left: what is left free beside the grid.
+        right: the same on the other side.
+        mirrored: the powers of ten stand at the right end.
+    """
 
     axis: LogAxis
     first: float
     last: float
     width: int = WIDTH
     height: int = HEIGHT
+    left: int = LEFT
     right: int = RIGHT
+    mirrored: bool = False
 
     @classmethod
-    def of(cls, axis: LogAxis, layers: Sequence[float], **sizes: int) -> Frame:
+    def of(cls, axis: LogAxis, layers: Sequence[float], **sizes: Any) -> Frame:
         """Return a frame that holds the layers; of one layer it is the middle."""
         first, last = min(layers, default=0.0), max(layers, default=1.0)
         return (
@@ -196,7 +210,7 @@ class Frame:
 
     def x(self, layer: float) -> float:
         """Return how far right a layer lies."""
-        return LEFT + 8 + (self.end - LEFT - 16) * (layer - self.first) / (self.last - self.first)
+        return self.left + 8 + (self.end - self.left - 16) * (layer - self.first) / (self.last - self.first)
 
     def y(self, value: float) -> float:
         """Return how far down a positive value lies."""
@@ -222,15 +236,16 @@ def grid(frame: Frame) -> Iterable[str]:
     yield from levels(frame)
     for layer in layer_ticks(frame):
         yield text(frame.x(layer), frame.foot + 16, str(layer), "middle")
-    yield text((LEFT + frame.end) / 2, frame.height - 4, "layer", "middle")
+    yield text((frame.left + frame.end) / 2, frame.height - 4, "layer", "middle")
 
 
 def levels(frame: Frame) -> Iterable[str]:
     """Yield the lines of whole powers of ten, and the powers."""
     for exponent in frame.axis.ticks():
         y = frame.foot - (frame.foot - TOP) * (exponent - frame.axis.low) / (frame.axis.high - frame.axis.low)
-        yield f'<path class="grid" d="M{LEFT} {rounded(y)}H{rounded(frame.end)}"/>'
-        yield text(LEFT - 6, y + 4, power_of_ten(exponent), "end")
+        yield f'<path class="grid" d="M{frame.left} {rounded(y)}H{rounded(frame.end)}"/>'
+        x, anchor = (frame.end + 6, "start") if frame.mirrored else (frame.left - 6, "end")
+        yield text(x, y + 4, power_of_ten(exponent), anchor)
 
 
 def layer_ticks(frame: Frame) -> list[int]:
@@ -249,8 +264,8 @@ def limit_lines(frame: Frame, points: Sequence[Point], limits: Sequence[tuple[st
 
 
 def _limit(frame: Frame, y: float, label: str, right: bool, below: bool) -> str:
-    rule = f'<path class="limit" d="M{LEFT} {rounded(y)}H{rounded(frame.end)}"/>'
-    x, anchor = (frame.end, "end") if right else (LEFT + 4, "start")
+    rule = f'<path class="limit" d="M{frame.left} {rounded(y)}H{rounded(frame.end)}"/>'
+    x, anchor = (frame.end, "end") if right else (frame.left + 4, "start")
     return rule + text(x, y + 13 if below else y - 4, label, anchor, "limit-name")
 
 

@@ -13,7 +13,8 @@ from actdiag.reporters.families import HEIGHT, SLOTS, WIDTH
 from actdiag.reporters.networks import Network, network, sources
 from actdiag.reporters.pages import environment
 from actdiag.reporters.plates import plate_of, plates
-from actdiag.reporters.strips import COLUMNS, PITCH, foot
+from actdiag.reporters.strips import COLUMNS, foot
+from actdiag.reporters.strips import HEIGHT as HEIGHT_OF_STRIP
 from actdiag.types import NOT_JUDGED, Diagnosis
 
 _VERDICTS = {
@@ -37,8 +38,6 @@ _SHAPES = (
     "M0-4L4 3h-8z",
 )
 """Markers: circle, square, triangle, diamond, triangle on its tip; then the first three, hollow."""
-_OPEN = 3
-"""Figures that are unfolded at first."""
 
 
 def comparison_page(recording: Recording, diagnosis: Diagnosis) -> bytes:
@@ -52,7 +51,7 @@ def context(comparison: Comparison) -> dict[str, Any]:
     numbers = {cell.runs[0]: number for number, cell in enumerate(comparison.cells)}
     networks = {run: network(comparison, cell, numbers[run]) for run, cell in _by_name(comparison).items()}
     counts = Counter(cell.verdict for cell in comparison.cells)
-    groups = plates(comparison, networks)
+    found = plates(comparison, networks)
     meta = comparison.recording.meta
     return {
         "title": _title(comparison),
@@ -61,8 +60,8 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "healthy": counts["healthy"],
         "best": _best(comparison, networks),
         "sheets": [_sheet(sheet, networks, place) for place, sheet in enumerate(comparison.sheets)],
-        "plates": groups,
-        "plate_of": plate_of(groups),
+        "plates": found,
+        "plate_of": plate_of(found),
         "ranking": [_ranked(place, cell, networks) for place, cell in enumerate(comparison.ranking, start=1)],
         "settings": any(sheet.label for sheet in comparison.sheets),
         "draws": max(len(cell.runs) for cell in comparison.cells),
@@ -71,13 +70,12 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "sources": sources(networks.values()),
         "shapes": _SHAPES,
         "chart_box": f"0 -20 {WIDTH} {HEIGHT + 20}",
-        "pitch": PITCH,
+        "tall": HEIGHT_OF_STRIP,
         "feet": [foot(columns) for columns in sorted(_columns(networks.values()))],
         "columns": COLUMNS,
         "skips": any(len(each.layers) < each.depth for each in networks.values()),
         "scaled": any(each.backward.scale != 1.0 for each in networks.values()),
-        "drawn": {name for _, group in groups for plate in group for name in plate.lines},
-        "open_plates": _OPEN,
+        "drawn": {name for plate in found for name in plate.lines},
         "versions": {name: meta.get(name, "unknown") for name in ("actdiag", "torch")},
         "verdict": _verdict,
     }

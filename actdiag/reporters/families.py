@@ -31,11 +31,11 @@ from actdiag.svg import (
     thin_line,
 )
 
-WIDTH, HEIGHT, RIGHT = 420, 250, 122
+WIDTH, HEIGHT, NAMES = 420, 250, 122
 """Of a chart in its own units, and how much of the width is for the lines' names."""
 SLOTS = 56
 """Lines that differ in colour or marker: 7 colours, 8 markers."""
-_POINTS, _SMOOTH = 26, 13
+_POINTS, _SMOOTH = 21, 11
 """Most points of a measured line, and of what theory draws."""
 _LINE = 11.5
 """From one name to the next."""
@@ -69,7 +69,7 @@ def series_of(profile: Profile, quantity: str) -> tuple[Curve, Curve | None] | N
     return None if measured is None else (measured, next((c for c in curves if c.theory), None))
 
 
-def family_chart(name: str, heading: str, series: Sequence[Series], scale: float) -> Markup:
+def family_chart(name: str, heading: str, series: Sequence[Series], scale: float, backward: bool) -> Markup:
     """Return the inside of a chart: its frame as group `name`, then a group for every line.
 
     Args:
@@ -77,17 +77,19 @@ def family_chart(name: str, heading: str, series: Sequence[Series], scale: float
         heading: what is drawn; it stands above the frame.
         series: the lines.
         scale: what a number format's limits are multiplied by, see `Profile`.
+        backward: what is drawn comes from the last layer, so that the names stand at the first.
     """
     axis = LogAxis.around(value for each in series for value in each.measured.values)
     layers = [float(layer) for each in series for layer in each.measured.layers]
-    frame = Frame.of(axis, layers, width=WIDTH, height=HEIGHT, right=RIGHT)
+    sides = {"left": NAMES, "right": LEFT, "mirrored": True} if backward else {"right": NAMES}
+    frame = Frame.of(axis, layers, width=WIDTH, height=HEIGHT, **sides)
     points = [point for each in series for point in _points(each.measured)]
     limits = Profile((), scale).limits(10.0**axis.low, 10.0**axis.high)
     title = f'<text class="heading" x="0" y="-6">{escape(heading)}</text>'
     back = "".join([title, *levels(frame), _layers(frame), *limit_lines(frame, points, limits)])
     if not any(frame.place(*point) for point in points):
-        middle = (frame.end + frame.width - frame.right) / 4
-        back += text(middle, HEIGHT / 2, "nothing above zero to draw", "start")
+        middle = (frame.left + frame.end) / 2
+        back += text(middle, HEIGHT / 2, "nothing above zero to draw", "middle")
     names = dict(_names(frame, series)) if len(series) <= _NAMED else {}
     lines = "".join(_group(frame, each, names.get(each.name, "")) for each in series)
     return Markup(f'<g id="{name}">{back}</g>{lines}')
@@ -96,7 +98,7 @@ def family_chart(name: str, heading: str, series: Sequence[Series], scale: float
 def _layers(frame: Frame) -> str:
     """Return the layers' numbers and the word for them."""
     spans = "".join(f'<tspan x="{round(frame.x(layer))}">{layer}</tspan>' for layer in layer_ticks(frame))
-    middle, foot = rounded((LEFT + frame.end) / 2), rounded(frame.foot + 16)
+    middle, foot = rounded((frame.left + frame.end) / 2), rounded(frame.foot + 16)
     name = f'<tspan x="{middle}" y="{frame.height - 4}">layer</tspan>'
     return f'<text class="tick" y="{foot}" text-anchor="middle">{spans}{name}</text>'
 
@@ -147,22 +149,21 @@ def _names(frame: Frame, series: Sequence[Series]) -> Iterator[tuple[str, str]]:
     """Yield, for each line, its name beside its end, moved up or down from its neighbours' names."""
     ends = sorted(((*_end(frame, each.measured), each) for each in series), key=lambda end: end[1])
     heights = _spread([y for _, y, _ in ends], TOP + 4.0, frame.height - BOTTOM + 18.0)
+    way, edge = (-1.0, float(frame.left)) if frame.mirrored else (1.0, float(frame.end))
     for (x, y, each), height in zip(ends, heights, strict=True):
-        left = frame.end + 14.0
-        lead = thin_line([(x, y), (frame.end + 4.0, height), (left, height)])
-        place = f'x="{rounded(left + 7.0)}" y="{rounded(height + 3.5)}"'
+        lead = thin_line([(x, y), (edge + 4.0 * way, height), (edge + 14.0 * way, height)])
+        place = f'x="{rounded(edge + 21.0 * way)}" y="{rounded(height + 3.5)}"'
+        anchor = ' text-anchor="end"' if frame.mirrored else ""
+        label = escape(shorten(each.label, 17))
         yield (
             each.name,
-            f'<path class="leader" d="{lead}"/>'
-            f'<text class="end" {place}>{escape(shorten(each.label, 17))}</text>',
+            f'<path class="leader" d="{lead}"/><text class="end" {place}{anchor}>{label}</text>',
         )
 
 
 def _end(frame: Frame, curve: Curve) -> Point:
     """Return where a line ends: at the head where it is not finite, at the foot where it is 0."""
-    if not curve.layers.size:
-        return frame.end, frame.foot
-    layer, value = _points(curve)[-1]
+    layer, value = _points(curve)[0 if frame.mirrored else -1]
     return frame.place(layer, value) or (frame.x(layer), frame.foot - 3.0 if value == 0 else TOP + 3.0)
 
 

@@ -14,7 +14,7 @@ from actdiag.profiles import Profile, backward_profile, forward_profile
 from actdiag.reporters.pages import finding_words, layer_rows
 from actdiag.reporters.strips import Strip, chosen_layers, strip
 from actdiag.rules.base import Run
-from actdiag.types import NOT_JUDGED, Diagnosis
+from actdiag.types import NOT_JUDGED, Diagnosis, RunSpec
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ class Network:
     @property
     def command(self) -> list[str]:
         """Return the command line that runs it alone, in parts that should not be broken."""
-        return str(self.facts.get("command", "")).split(" --")
+        command = self.facts.get("command") or RunSpec(**self.facts["spec"]).command()
+        return str(command).split(" --")
 
     @property
     def votes(self) -> str:
@@ -72,7 +73,7 @@ class Network:
             return ""
         ordered = sorted(self.cell.votes.items(), key=lambda vote: (-vote[1], -ORDER.index(vote[0])))
         told = "; ".join(f"{count} of {len(self.cell.runs)} draws: {verdict}" for verdict, count in ordered)
-        return f"{told}. Shown: seed {self.facts['spec']['seed']}."
+        return f"{told}. Shown: seed {self.facts['spec']['seed']}." if self.ran else f"{told}."
 
     @property
     def agreement(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -17,6 +17,8 @@ QUANTITIES = (
     ("std_across", "std_across: are samples still apart?"),
     ("gradient norm", "norm of a sample's gradient"),
 )
+_OPEN = 3
+"""Plates that are unfolded at first."""
 _FEW = 4
 """Lines with which theory is drawn for all of them."""
 
@@ -43,6 +45,7 @@ class Plate:
         columns: heads of the histograms' columns.
         charts: the depth profiles.
         few: whether theory is shown without being asked for.
+        opened: whether it is unfolded at first.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Plate:
     columns: Markup
     charts: tuple[Chart, ...]
     few: bool
+    opened: bool
 
     @property
     def lines(self) -> frozenset[str]:
@@ -64,16 +68,17 @@ class Plate:
         return max((member for _, _, member in self.members), key=lambda member: len(member.layers))
 
 
-def plates(comparison: Comparison, networks: Mapping[str, Network]) -> list[tuple[str, list[Plate]]]:
-    """Return the label of each matrix and its plates."""
-    return [
-        (sheet.label, list(_plates(sheet, networks, place))) for place, sheet in enumerate(comparison.sheets)
+def plates(comparison: Comparison, networks: Mapping[str, Network]) -> list[Plate]:
+    """Return the plates, matrix by matrix."""
+    found = [
+        plate for place, sheet in enumerate(comparison.sheets) for plate in _plates(sheet, networks, place)
     ]
+    return [replace(plate, opened=number < _OPEN) for number, plate in enumerate(found)]
 
 
-def plate_of(groups: list[tuple[str, list[Plate]]]) -> dict[int, Plate]:
+def plate_of(found: Sequence[Plate]) -> dict[int, Plate]:
     """Return the plate that each network is on, by the network's number."""
-    return {member.number: plate for _, found in groups for plate in found for _, _, member in plate.members}
+    return {member.number: plate for plate in found for _, _, member in plate.members}
 
 
 def _plates(sheet: Sheet, networks: Mapping[str, Network], place: int) -> Iterator[Plate]:
@@ -86,7 +91,7 @@ def _plates(sheet: Sheet, networks: Mapping[str, Network], place: int) -> Iterat
         ran = [(init, slot, member) for init, slot, member in members if member.ran]
         charts = tuple(_charts(name, ran)) if ran else ()
         layers = max((member.layers for _, _, member in members), key=len)
-        yield Plate(name, sheet.label, act, members, layer_numbers(layers), charts, len(ran) <= _FEW)
+        yield Plate(name, sheet.label, act, members, layer_numbers(layers), charts, len(ran) <= _FEW, False)
 
 
 def _charts(name: str, members: list[tuple[str, int, Network]]) -> Iterator[Chart]:
@@ -98,5 +103,5 @@ def _charts(name: str, members: list[tuple[str, int, Network]]) -> Iterator[Char
             if curves is not None and curves[0].layers.size:
                 series.append(Series(f"{letter}{member.number}", slot, init, *curves))
         scale = members[0][2].backward.scale if letter == "b" else 1.0
-        drawing = family_chart(f"{letter}{name}", heading, series, scale)
+        drawing = family_chart(f"{letter}{name}", heading, series, scale, backward=letter == "b")
         yield Chart(f"{letter}{name}", heading, drawing, tuple(each.name for each in series))

@@ -16,6 +16,8 @@ COLUMNS = 10
 _BARS, _BAR, _GAP = 20, 3, 6
 PITCH = _BARS * _BAR + _GAP
 """From one histogram to the next, in the strip's own units: about a pixel each at a desk."""
+_LEAST = 8
+"""Columns that a drawing has room for, so that few histograms are not drawn large."""
 _HEAD, _TALL, _FOOT = 11, 34, 13
 HEIGHT = _HEAD + _TALL + _FOOT
 
@@ -29,9 +31,9 @@ class Strip:
     columns: int
 
     @property
-    def box(self) -> str:
-        """Return the drawing's view box."""
-        return f"0 0 {max(self.columns, 1) * PITCH} {HEIGHT}"
+    def width(self) -> int:
+        """Return the drawing's width."""
+        return max(self.columns, _LEAST) * PITCH
 
 
 def chosen_layers(layers: Sequence[int], most: int = COLUMNS) -> list[int]:
