@@ -254,7 +254,8 @@ def _gains(recording: Recording) -> dict[str, pd.DataFrame]:
     They reach as far as the quantity is a number above 0: what has become 0, NaN or Inf tells no factor.
     """
     rows = recording.rows
-    rows = rows[rows["tensor"].isin((_FORWARD, _BACKWARD)) & (rows["layer"] <= rows["depth"])]
+    depths = {run: facts["spec"]["depth"] for run, facts in recording.meta["runs"].items()}
+    rows = rows[rows["tensor"].isin((_FORWARD, _BACKWARD)) & (rows["layer"] <= rows["run"].map(depths))]
     norm = rows["rms"] * np.sqrt(rows["units"])
     rows = rows.assign(norm=norm, lost=rows["nan_count"] + rows["inf_count"]).drop_duplicates(
         ["run", "source", "tensor", "layer"]
