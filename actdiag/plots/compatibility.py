@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.patches import Rectangle
 
-from actdiag.comparisons import Cell, Comparison, Gain
+from actdiag.comparisons import FAILED, Cell, Comparison, Gain
 from actdiag.comparisons import Sheet as Matrix
 from actdiag.numerals import numeral
 from actdiag.plots.blocks import pages
@@ -86,7 +86,7 @@ def _cell(paper: Sheet, cell: Cell, left: float, middle: float) -> None:
 
 def _lines(cell: Cell) -> Iterable[str]:
     """Yield what a cell says: the gains, measured and expected, or why there are none."""
-    if cell.error and not math.isfinite(cell.size.measured) and not math.isfinite(cell.gradient.measured):
+    if cell.verdict == FAILED:
         yield from (shortened(cell.error.partition(":")[0], 18), "could not be run")
         return
     yield f"a  {_gain(cell.size)}"

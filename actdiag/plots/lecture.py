@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from actdiag.comparisons import Cell, Comparison
+from actdiag.comparisons import FAILED, Cell, Comparison
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis, span
 from actdiag.plots.blocks import Block, blocks, pages
 from actdiag.plots.keys import draw_keys, draw_mark
@@ -81,7 +81,7 @@ def _columns(block: Sequence[_Row]) -> int:
 
 
 def _row(init: str, cell: Cell, comparison: Comparison, tensors: Sequence[str]) -> _Row:
-    if cell.shown in comparison.verdicts and not cell.error:
+    if cell.verdict != FAILED:
         run = comparison.run(cell)
         found = [TENSORS[tensor][0](run) for tensor in tensors]
     else:
@@ -104,9 +104,6 @@ def _label(paper: Sheet, row: _Row, middle: float) -> None:
     draw_mark(paper, row.cell.verdict, _MARGIN + 0.08, middle, 9.0)
     size = 8.0 if len(row.init) <= 15 else 6.5
     paper.text(_MARGIN + 0.25, middle, shortened(row.init, 22), size, color=INK, va="center")
-    if not any(row.halves):
-        why = row.cell.error or "no hidden layer"
-        paper.text(_MARGIN + _LABEL, middle, shortened(why, 90), 7.0, va="center")
 
 
 def _draw_half(
@@ -117,6 +114,9 @@ def _draw_half(
     outlines, feet, named = [], [], set()
     for number, row in enumerate(block):
         foot = top - number * _ROW - _TALL
+        if not row.halves[half]:
+            why = "no hidden layer" if row.cell.verdict != FAILED else row.cell.error
+            paper.text(left, foot + 0.1, shortened(why, 60), 7.0)
         for column, panel in enumerate(row.halves[half]):
             start = left + column * step
             feet.append([(start, foot), (start + 0.9 * step, foot)])
