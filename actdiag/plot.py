@@ -8,6 +8,8 @@ shrink.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
@@ -47,8 +49,9 @@ def profile(
     Raises:
         UsageError: no such tensor or run, or nothing was measured.
     """
+    _check(recording, ax)
     tensors = _tensors(tensor)
-    if run is None and is_comparison(_checked(recording, ax)):
+    if run is None and is_comparison(recording):
         return _placed(plots.depths(_comparison(recording), tensors, _EVERYTHING)[0], ax)
     view = _run(recording, run)
     if tensor is not None:
@@ -75,8 +78,9 @@ def distributions(
     Raises:
         UsageError: no such tensor or run, or nothing was measured.
     """
+    _check(recording, ax)
     tensors = _tensors(tensor)
-    if run is None and is_comparison(_checked(recording, ax)):
+    if run is None and is_comparison(recording):
         return _placed(plots.classic(_comparison(recording), tensors, _EVERYTHING)[0], ax)
     return _placed(plots.distributions(_run(recording, run), tensors), ax)
 
@@ -95,7 +99,8 @@ def matrix(recording: Recording, ax: Axes | None = None, diagnosis: Diagnosis | 
     Raises:
         UsageError: a recording of one network, or of a model that is not the tool's own.
     """
-    if not is_comparison(_checked(recording, ax)):
+    _check(recording, ax)
+    if not is_comparison(recording):
         runs = ", ".join(recording.runs[:3]) + ", ..." * (len(recording.runs) > 3)
         raise UsageError(
             f"a matrix needs several networks of actdiag.RunSpec, got one model alone ({runs}): make a "
@@ -118,7 +123,7 @@ def _placed(picture: Picture, ax: Axes | None) -> Axes:
     return picture.on(ax) if ax is not None else picture.on_new(pyplot.figure)
 
 
-def _checked(recording: Recording, ax: Axes | None) -> Recording:
+def _check(recording: object, ax: object) -> None:
     if not isinstance(recording, Recording):
         raise UsageError(
             f"expected an actdiag.Recording, got {type(recording).__name__}: make one with actdiag.scan, "
@@ -128,7 +133,6 @@ def _checked(recording: Recording, ax: Axes | None) -> Recording:
         raise UsageError(
             f"ax is one pair of matplotlib axes, got {type(ax).__name__}: of several pass one, as axes[0]"
         )
-    return recording
 
 
 def _comparison(recording: Recording, diagnosis: Diagnosis | None = None) -> Comparison:
@@ -149,7 +153,8 @@ def _run(recording: Recording, run: str | None) -> Run:
     """
     known = recording.runs
     if run is not None and run not in known:
-        raise unknown_name("run", str(run), known)
+        near = get_close_matches(str(run), known, n=3, cutoff=0.3) or known[:3]
+        raise UsageError(f"unknown run '{run}': expected one of recording.runs, as {', '.join(near)}")
     measured = [name for name in ([run] if run else known) if (recording.rows["run"] == name).any()]
     if not measured:
         raise UsageError(f"nothing was measured of {run or 'any run'}: there is nothing to draw")
