@@ -20,7 +20,7 @@ from functools import cache
 
 import numpy as np
 
-from actdiag.activations import Activation, Array, normal_cdf, normal_pdf
+from actdiag.activations import Activation, Array, Function, normal_cdf, normal_pdf
 
 QUANTILE = 2.5758293035489004
 """The standard normal deviation within which 99% lie."""
@@ -83,13 +83,16 @@ def spreads(act: Activation, z: Preactivations, units: Sequence[int]) -> tuple[S
     """
     n = np.asarray(units, dtype=np.float64)
     z = Preactivations(z.mean, np.clip(z.variance, 1.0 / LARGEST, LARGEST), z.share)
+    around = [_nodes(act, each) for each in _around(z)]
     with np.errstate(all="ignore"):
-        below, level, above = (np.log(moment(act, each, 2)) for each in _around(z))
+        phi = [_moments(act.function, nodes) for nodes in around]
+        below, level, above = (np.log(second) for second, _ in phi)
         slope, bend = (above - below) / (2 * STEP), (above + below - 2 * level) / STEP**2
-        fresh = np.maximum(moment(act, z, 4) / np.exp(2 * level) - 1.0, 0.0) / n  # rounding may leave -1e-16
+        fresh = np.maximum(phi[1][1] / np.exp(2 * level) - 1.0, 0.0) / n  # rounding may leave -1e-16
         forward, before = _forward(slope, bend, fresh, z.share)
-        backward = _backward(act, z, n, before)
-        outgrown = _sums_to_the_end(_outgrowth(act, z, slope, level)) > math.log(ALONG)
+        slopes = [_moments(act.derivative, nodes) for nodes in around]
+        backward = _backward(slopes, n, before)
+        outgrown = _sums_to_the_end(_outgrowth(z, slope, level, slopes[1][0])) > math.log(ALONG)
     return forward, Spread(backward.mean, np.where(np.append(outgrown, False), np.nan, backward.variance))
 
 
@@ -112,13 +115,18 @@ def _forward(slope: Array, bend: Array, fresh: Array, share: Array) -> tuple[Spr
     return Spread(means, variances), np.array(before)
 
 
-def _backward(act: Activation, z: Preactivations, n: Array, before: Array) -> Spread:
+def _backward(slopes: Sequence[tuple[Array, Array]], n: Array, before: Array) -> Spread:
     """Return the spread of the gradient's second moment over the last layer's.
 
     A layer adds the fourth moment of phi'(z) (W^T g), 3 E[phi'^4]; besides, phi' follows the preactivation.
+
+    Args:
+        slopes: E[phi'^2] and E[phi'^4] at a little less than the variance, at it and a little above.
+        n: number of units.
+        before: variance of the preactivations' ln q.
     """
-    below, level, above = (np.log(moment(act, each, 2, slope=True)) for each in _around(z))
-    fresh = (3.0 * moment(act, z, 4, slope=True) / np.exp(2 * level) - 1.0) / n
+    below, level, above = (np.log(second) for second, _ in slopes)
+    fresh = (3.0 * slopes[1][1] / np.exp(2 * level) - 1.0) / n
     slope = np.abs(above - below) / (2 * STEP)
     straight = slope < STRAIGHT
     follows = np.where(straight, 0.0, slope * np.sqrt(before))
@@ -126,11 +134,11 @@ def _backward(act: Activation, z: Preactivations, n: Array, before: Array) -> Sp
     return Spread(-variance / 2.0, np.where(straight | (variance <= MOST), variance, np.nan))
 
 
-def _outgrowth(act: Activation, z: Preactivations, slope: Array, level: Array) -> Array:
+def _outgrowth(z: Preactivations, slope: Array, level: Array, chi: Array) -> Array:
     """Return ln of how much more the gradient's part along the signal grows than the rest, per product."""
     sigma_w2 = z.share[1:] * z.variance[1:] / np.exp(level[:-1])
     along = 2.0 * np.log(np.abs(slope[1:] * z.share[1:])) + np.diff(level)
-    return np.asarray(along - np.log(sigma_w2 * moment(act, z, 2, slope=True)[:-1]))
+    return np.asarray(along - np.log(sigma_w2 * chi[:-1]))
 
 
 def _sums_to_the_end(values: Array) -> Array:
@@ -138,10 +146,12 @@ def _sums_to_the_end(values: Array) -> Array:
     return np.asarray(np.cumsum(values[::-1])[::-1])
 
 
-def moment(act: Activation, z: Preactivations, power: int, slope: bool = False) -> Array:
-    """Return E[phi(z)^power], or of the derivative's power, per layer, (layers,)."""
-    points, mass = _nodes(act, z)
-    return np.asarray(np.sum(mass * (act.derivative if slope else act.function)(points) ** power, axis=1))
+def _moments(function: Function, nodes: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Return E[f(z)^2] and E[f(z)^4] per layer, (layers,) each."""
+    points, mass = nodes
+    square = np.square(function(points))
+    mass = mass * square
+    return np.asarray(np.sum(mass, axis=1)), np.asarray(np.einsum("lu,lu->l", mass, square))
 
 
 def _nodes(act: Activation, z: Preactivations) -> tuple[Array, Array]:

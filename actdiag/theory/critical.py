@@ -14,8 +14,7 @@ from actdiag.activations import Activation
 from actdiag.errors import UsageError
 from actdiag.theory.fixed import CRITICAL, LOWEST, find_root, fixed_point
 from actdiag.theory.gains import exact_gain
-from actdiag.theory.response import response
-from actdiag.theory.spread import is_homogeneous
+from actdiag.theory.response import is_homogeneous, response
 
 GRID = np.arange(-30.0, 40.0, 0.5)
 """ln q where the edge's bias is looked at to find between which two it takes a value."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -20,6 +21,7 @@ RUNGS = 1.5 * 4.0 ** np.arange(18)
 Activations bend at the scale 1 near 0 and at the scale |z| further out: on pieces between these rungs their
 nearest pole lies 1.5 half-lengths or more outside, and 16 nodes are exact to 1e-14.
 """
+_RUNGS: list[float] = RUNGS.tolist()
 BASE = (-REACH, -0.5 * REACH, 0.0, 0.5 * REACH, REACH)
 """Ends of pieces on which the normal density itself is smooth enough."""
 
@@ -39,8 +41,12 @@ def pieces(edges: Array, nodes: int = NODES) -> tuple[Array, Array]:
     """
     points, weights = _legendre(nodes)
     half, middle = 0.5 * np.diff(edges)[..., None], 0.5 * (edges[..., 1:] + edges[..., :-1])[..., None]
-    u = (middle + half * points).reshape(*edges.shape[:-1], -1)
-    return u, (half * weights).reshape(u.shape) * normal_pdf(u)
+    u = half * points
+    u += middle
+    u = u.reshape(*edges.shape[:-1], -1)
+    mass = normal_pdf(u)
+    mass *= (half * weights).reshape(u.shape)
+    return u, mass
 
 
 def bends(kinks: Iterable[float], widest: float, finest: float = 0.0) -> Array:
@@ -51,14 +57,22 @@ def bends(kinks: Iterable[float], widest: float, finest: float = 0.0) -> Array:
         widest: no piece is wider; bends at larger scales need no split.
         finest: the function was smeared over this width; bends at smaller scales are gone.
     """
-    rungs = RUNGS[(widest >= RUNGS) & (finest <= RUNGS)]
-    return np.unique(np.concatenate([-rungs, [0.0], rungs, list(kinks)]))
+    first, last = bisect_left(_RUNGS, finest), bisect_right(_RUNGS, widest)
+    return _bends(tuple(kinks), first, last)
+
+
+@lru_cache(maxsize=1024)
+def _bends(kinks: tuple[float, ...], first: int, last: int) -> Array:
+    rungs = RUNGS[first:last]
+    found = np.unique(np.concatenate([-rungs, [0.0], rungs, list(kinks)]))
+    found.flags.writeable = False
+    return found
 
 
 def split(points: Array, sigma: float, mean: float = 0.0) -> Array:
     """Return the edges of pieces in u, where z = mean + sigma u is split at `points`."""
     inside = np.clip((points - mean) / sigma, -REACH, REACH)
-    return np.unique(np.concatenate([BASE, inside]))
+    return np.array(sorted({*BASE, *inside.tolist()}))
 
 
 def gaussian_expectation(

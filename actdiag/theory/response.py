@@ -72,6 +72,8 @@ def _response(act: Activation, log_variance: float, mean: float) -> Response:
         return _constant(act, mean)
     if act.pieces > 1:
         return _of_maxout(act, log_variance, mean)
+    if not mean and is_homogeneous(act):
+        return _of_slopes(*two_slopes(act), log_variance)
     log_sigma, power, sloped = within_reach(act, 0.5 * log_variance, mean)
     far = 0.5 * log_variance - log_sigma
     sigma, mean = math.exp(log_sigma), mean * math.exp(-power * max(far, 0.0))
@@ -110,6 +112,41 @@ def _constant(act: Activation, mean: float) -> Response:
     z = np.array([mean])
     phi, slope = float(act.function(z)[0]), float(act.derivative(z)[0])
     return Response(log(phi * phi), -math.inf, phi, float(np.sign(phi)), log(slope * slope))
+
+
+@lru_cache(maxsize=256)
+def is_homogeneous(act: Activation) -> bool:
+    """Tell whether phi(k z) = k phi(z) for k > 0, so that no scale is special: relu, leaky_relu, maxout."""
+    return all(np.array_equal(act.function(k * _PLACES), k * act.function(_PLACES)) for k in _FACTORS)
+
+
+@lru_cache(maxsize=256)
+def is_step(act: Activation) -> bool:
+    """Tell whether phi(k z) = phi(z) for k > 0."""
+    return all(np.array_equal(act.function(k * _PLACES), act.function(_PLACES)) for k in _FACTORS)
+
+
+_PLACES = np.array([-3.0, -0.5, 0.25, 2.0])
+_FACTORS = 2.0**-40, 2.0**40
+
+
+@lru_cache(maxsize=256)
+def two_slopes(act: Activation) -> tuple[float, float]:
+    """Return phi' below and above 0 of a homogeneous phi."""
+    below, above = act.function(np.array([-1.0, 1.0])).tolist()
+    return -below, above
+
+
+def _of_slopes(low: float, high: float, log_variance: float) -> Response:
+    """Return the moments of a phi of two slopes for z of mean 0: half of E[phi^2] comes from each side."""
+    second, first = (low * low + high * high) / 2.0, (high - low) / math.sqrt(2.0 * math.pi)
+    return Response(
+        log(second) + log_variance,
+        log(second - first * first) + log_variance,
+        first * exp(0.5 * log_variance) if first else 0.0,
+        first / math.sqrt(second) if second else 0.0,
+        log(second),
+    )
 
 
 def _of_maxout(act: Activation, log_variance: float, mean: float) -> Response:

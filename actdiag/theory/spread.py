@@ -14,8 +14,21 @@ import numpy as np
 from actdiag.activations import Activation, Array, Function
 from actdiag.theory import maxout
 from actdiag.theory.quadrature import BASE, REACH, bends, pieces, split
-from actdiag.theory.response import SMALL, exp, is_smooth, log, response, rounded, within_reach
+from actdiag.theory.response import (
+    SMALL,
+    exp,
+    is_homogeneous,
+    is_smooth,
+    is_step,
+    log,
+    response,
+    rounded,
+    two_slopes,
+    within_reach,
+)
 
+SMALLEST = -60.0
+"""ln delta below which only the leading power of delta counts."""
 CLOSE = 1e-16
 """delta below which two preactivations lie so close that the activation is its tangent."""
 _SMEARED = np.array([-10.0, -6.0, -3.0, 3.0, 6.0, 10.0])
@@ -61,6 +74,8 @@ def _log_spread(act: Activation, log_variance: float, log_delta: float, mean: fl
     delta = 2.0 if log_delta > math.log(2.0) - 1e-12 else math.exp(log_delta)
     if act.pieces > 1:
         return log_variance + (log(maxout.spread(delta)) if delta > 1e-30 else log_delta)
+    if not mean and (of_kinked := _log_kinked(act, delta, log_delta)) is not None:
+        return of_kinked + (log_variance if is_homogeneous(act) else 0.0)
     log_sigma, power, _ = within_reach(act, 0.5 * log_variance, mean)
     sigma = math.exp(log_sigma)
     smooth = is_smooth(act, sigma, mean)
@@ -73,6 +88,28 @@ def _log_spread(act: Activation, log_variance: float, log_delta: float, mean: fl
     return log(_spread(limit, 1.0, mean * exp(-0.5 * log_variance), delta)) + power * log_variance
 
 
+def _log_kinked(act: Activation, delta: float, log_delta: float) -> float | None:
+    """Return ln D at variance 1 of what is straight on either side of 0, None of other activations.
+
+    phi = a z + b |z| has D = a^2 delta + b^2 (1 - E|z_1 z_2|), see `maxout.spread`; a step's is half the
+    probability arccos(1 - delta) / pi that two signs differ.
+    """
+    small = log_delta < SMALLEST
+    if is_homogeneous(act):
+        low, high = two_slopes(act)
+        even, odd = (high - low) ** 2 / 4.0, (high + low) ** 2 / 4.0
+        if small:
+            return log(even + odd) + log_delta
+        return log(odd * delta + even * (2.0 * maxout.spread(delta) - delta))
+    if is_step(act):
+        low, high = act.function(np.array([-1.0, 1.0])).tolist()
+        log_angle = 0.5 * (math.log(2.0) + log_delta)
+        if not small:
+            log_angle = log(2.0 * math.asin(math.sqrt(min(0.5 * delta, 1.0))))
+        return 2.0 * log(abs(high - low)) + log_angle - math.log(2.0 * math.pi)
+    return None
+
+
 def _limit(act: Activation, scale: float, power: float) -> Function:
     """Return phi(scale u) / scale^power where phi is linear or constant on either side of 0."""
     low, high = act.function(np.array([-scale, scale])) * scale**-power
@@ -82,13 +119,6 @@ def _limit(act: Activation, scale: float, power: float) -> Function:
         return values
 
     return straight
-
-
-@lru_cache(maxsize=256)
-def is_homogeneous(act: Activation) -> bool:
-    """Tell whether phi(k z) = k phi(z) for k > 0, so that no scale is special: relu, leaky_relu, maxout."""
-    z = np.array([-3.0, -0.5, 0.25, 2.0])
-    return all(np.array_equal(act.function(k * z), k * act.function(z)) for k in (2.0**-40, 2.0**40))
 
 
 @lru_cache(maxsize=256)
@@ -119,8 +149,9 @@ def _spread(shape: _Shape, sigma: float, mean: float, delta: float) -> float:
     """
     if delta <= 1.0:
         outer, phi, inner, _ = _conditioned(shape, sigma, mean, math.sqrt(1.0 - delta), math.sqrt(delta))
-        centred = phi - np.sum(inner * phi, axis=1, keepdims=True)
-        return float(np.sum(outer * np.sum(inner * centred * centred, axis=1)))
+        phi = phi - np.einsum("tv,tv->t", inner, phi)[:, None]
+        inner *= phi
+        return float(np.dot(outer, np.einsum("tv,tv->t", inner, phi)))
     common, own = math.sqrt(delta - 1.0), math.sqrt(max(2.0 - delta, 0.0))
     outer, phi, inner, _ = _conditioned(shape, sigma, mean, common, own)
     _, mirrored, mirrored_inner, _ = _conditioned(shape, sigma, mean, -common, own)
