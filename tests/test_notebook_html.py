@@ -164,6 +164,7 @@ def test_names_are_words_and_never_markup(value: Recording | Diagnosis | Finding
     assert not {tag for tag, _ in shown.tags} & {"script", "img", "iframe", "link"}
     assert not [name for _, attributes in shown.tags for name in attributes if name.startswith("on")]
     assert EVIL in shown.words
+    assert [attributes["title"].split(": ")[0] for attributes in shown.all("i")] in ([], [EVIL, "other"])
 
 
 @pytest.mark.parametrize("value", [*grid()[:2], finding("net")])
