@@ -55,7 +55,13 @@ def grid(
 
 def failing(recording: Recording, act: str, init: str, error: str) -> Recording:
     """Return the recording with one network more, which could not be run."""
-    spec = {**next(iter(recording.meta["runs"].values()))["spec"], "act": act, "init": init}
+    spec = {
+        **next(iter(recording.meta["runs"].values()))["spec"],
+        "act": act,
+        "init": init,
+        "gain": None,
+        "features": None,
+    }
     runs = {**recording.meta["runs"], "broken": {"spec": spec, "error": error}}
     return replace(recording, meta={**recording.meta, "runs": runs})
 
