@@ -55,10 +55,11 @@ def _settle(cell: Any) -> None:
         output.pop("metadata", None)
         if output.output_type in ("display_data", "execute_result"):
             output.metadata = {}
+            if {"image/png", "text/html"} & set(output.data):
+                output.data.pop("text/plain", None)  # what is shown says the same
             if "image/png" in output.data:
                 image = small(base64.b64decode(output.data["image/png"]))
                 output.data["image/png"] = base64.b64encode(image).decode() + "\n"
-                output.data.pop("text/plain", None)
 
 
 def small(image: bytes) -> bytes:
