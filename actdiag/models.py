@@ -72,17 +72,23 @@ def build(spec: RunSpec, gain: float, inputs: torch.Tensor, classes: int) -> MLP
         inputs: (batch, features) float32, which lsuv looks at.
         classes: outputs of the head.
     """
-    generator = torch.Generator().manual_seed(spec.seed)
-    init = initialiser(spec.init)
     with torch.random.fork_rng(devices=[]):
         model = MLP(spec, inputs.shape[1], classes)
-        for layer in model.products():
-            initialise(layer, init, gain, generator)
-            set_bias(layer, init, spec.bias, generator)
-        if init.distribution == "lsuv":
+    draw(model, spec, gain, inputs)
+    return model
+
+
+def draw(model: MLP, spec: RunSpec, gain: float, inputs: torch.Tensor) -> None:
+    """Draw all weights and biases of a network anew, in place; arguments as `build` takes them."""
+    generator = torch.Generator().manual_seed(spec.seed)
+    init = initialiser(spec.init)
+    for layer in model.products():
+        initialise(layer, init, gain, generator)
+        set_bias(layer, init, spec.bias, generator)
+    if init.distribution == "lsuv":
+        with torch.random.fork_rng(devices=[]):
             torch.manual_seed(spec.seed)
             apply_lsuv(model, inputs)
-    return model
 
 
 @torch.no_grad()

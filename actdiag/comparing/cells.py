@@ -13,21 +13,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from actdiag.arrays import Tables
-from actdiag.capture.parameters import observe_weight
-from actdiag.capture.records import NUMBERS as COUNTED
-from actdiag.capture.records import Floats, set_ratios
-from actdiag.catalogue import count_saturated, loss_function
+from actdiag.capture.records import Floats
+from actdiag.catalogue import loss_function
 from actdiag.comparing.parts import Part, assemble, failed
-from actdiag.comparing.structures import Structure, Wanted, key_of
+from actdiag.comparing.seen import Seen
+from actdiag.comparing.structures import Network, Structure, key_of
 from actdiag.data import Batch, load_batch
 from actdiag.importing import one_line
-from actdiag.models import MLP, Block, build
-from actdiag.predictions.chains import Chain, batch_in, of_spec
+from actdiag.models import build, draw
+from actdiag.predictions.chains import Chain, batch_in
 from actdiag.predictions.numbers import NUMBERS, Predicted, of_chain
 from actdiag.scanning import check_measurable, gain_of, plain_number, scan, seeded, spec_facts
 from actdiag.sources import parse_source
-from actdiag.statistics import TensorState, describe, observe
 from actdiag.theory import NoTheory, between_of
 from actdiag.types import RunSpec
 
@@ -35,9 +32,8 @@ __all__ = ["CellResult", "assemble", "failed", "run_cells"]
 
 CellResult = Part
 CPU = torch.device("cpu")
-_KEPT = 8
+_KEPT = 32
 """Batches, and structures, that are at hand: a grid goes through its draws, and its activations, in turn."""
-_BLANKS = len(NUMBERS) - len(COUNTED)
 
 
 def run_cells(specs: Sequence[RunSpec]) -> Iterator[CellResult]:
@@ -56,31 +52,54 @@ class _Cells:
 
     def __init__(self) -> None:
         self._batches: dict[Any, Batch] = {}
-        self._structures: dict[RunSpec, Structure] = {}
+        self._checked: set[Any] = set()
+        self._drawn: tuple[RunSpec | None, Network | None] = None, None
 
     def measure(self, spec: RunSpec) -> Part:
         """Measure one cell; the first of its structure, and those on other devices, by `actdiag.scan`."""
         if spec.device != "cpu":
             return Part.of(scan(spec))
         batch = self._batch(spec)
-        check_measurable(spec, batch)
         gain = gain_of(spec)
         facts = spec_facts(spec, batch, CPU, gain)
         key = key_of(spec, facts)
-        if key in self._structures:
-            return _measured(spec, batch, gain, facts, self._structures[key])
+        if key != self._drawn[0]:
+            self._drawn = key, None
+        if key in _STRUCTURES:
+            network = self._network(spec, batch, gain)
+            return _measured(spec, batch, facts, _STRUCTURES[key], network)
         part = Part.of(scan(spec))
-        _keep(self._structures, key, Structure.of(part))
+        _keep(_STRUCTURES, key, Structure.of(part))
         return part
 
+    def _network(self, spec: RunSpec, batch: Batch, gain: float) -> Network:
+        """Return a spec's network; the last cell's with fresh weights where it has that structure."""
+        key, network = self._drawn
+        inputs = batch.inputs.float()
+        if network is not None:
+            draw(network.model, spec, gain, inputs)
+            return network
+        dtype = getattr(torch, spec.dtype)
+        network = Network.of(build(spec, gain, inputs, batch.classes).to(CPU, dtype))
+        if dtype is torch.float32:  # what weights are drawn in
+            self._drawn = key, network
+        return network
+
     def _batch(self, spec: RunSpec) -> Batch:
+        """Return the batch that a spec names, which can be measured."""
         source, _ = parse_source(spec.data)
         columns = spec.features or spec.width if source.generated else None
         asked = spec.data, spec.features, columns, spec.classes, spec.standardise
         key = (*asked, spec.batch, spec.dtype, spec.seed)
         if key not in self._batches:
             _keep(self._batches, key, load_batch(spec))
+        if (*key, spec.norm, spec.loss) not in self._checked:
+            check_measurable(spec, self._batches[key])
+            self._checked.add((*key, spec.norm, spec.loss))
         return self._batches[key]
+
+
+_STRUCTURES: dict[RunSpec, Structure] = {}
 
 
 def _keep(held: dict[Any, Any], key: Any, value: Any) -> None:
@@ -89,15 +108,16 @@ def _keep(held: dict[Any, Any], key: Any, value: Any) -> None:
     held[key] = value
 
 
-def _measured(spec: RunSpec, batch: Batch, gain: float, facts: dict[str, Any], structure: Structure) -> Part:
-    """Build, run and measure a network of a known structure."""
-    dtype = getattr(torch, spec.dtype)
-    model = build(spec, gain, batch.inputs.float(), batch.classes).to(CPU, dtype)
+def _measured(
+    spec: RunSpec, batch: Batch, facts: dict[str, Any], structure: Structure, network: Network
+) -> Part:
+    """Run and measure a network of a known structure."""
+    seen = Seen(structure, network)
     with seeded(spec.seed, CPU) if spec.dropout else nullcontext():
-        seen, outputs = _forward(model, batch.inputs.to(CPU, dtype))
+        outputs = seen.outputs(batch.inputs.to(CPU, getattr(torch, spec.dtype)))
         loss = loss_function(spec.loss)(outputs, batch.targets)
-    numbers, tables = _described(structure, seen, model, loss)
-    chain, found, reason = _theory(facts, dict(zip(NUMBERS, numbers[structure.start].tolist(), strict=True)))
+    numbers, tables = seen.described(loss)
+    chain, found, reason = _theory(structure, facts, numbers[structure.start])
     sites = structure.sites
     if chain is not None and found is not None:
         sites, numbers = structure.with_theory(found, chain), np.concatenate([numbers, found.numbers])
@@ -111,69 +131,19 @@ def _measured(spec: RunSpec, batch: Batch, gain: float, facts: dict[str, Any], s
     return Part(spec.slug, said, sites, numbers, tables, structure.modules)
 
 
-def _forward(model: MLP, inputs: torch.Tensor) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Return what each module returns, by name, the input as that of the whole; and the outputs."""
-    seen, x = {"": inputs}, inputs
-    for name, part in model.named_children():
-        x = _through(part, name, x, seen) if isinstance(part, Block) else part(x)
-        seen[name] = x
-    return seen, x
-
-
-def _through(block: Block, name: str, x: torch.Tensor, seen: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return what a block returns, as its own `forward` does."""
-    h = x
-    for label, part in block.named_children():
-        if label == "act":
-            seen[f"{name}.before"] = h
-        h = part(h)
-        seen[f"{name}.{label}"] = h
-    return x + h if block.residual else h
-
-
-def _described(
-    structure: Structure, seen: dict[str, torch.Tensor], model: MLP, loss: torch.Tensor
-) -> tuple[Floats, Tables]:
-    """Return (measured rows, len(NUMBERS)) numbers, and the arrays of these rows."""
-    products = {
-        name: module.weight for name, module in model.named_modules() if hasattr(module, "in_features")
-    }
-    sources = [products[row.module] if row.tensor == "weight" else seen[row.module] for row in structure.plan]
-    asked = [source for source, row in zip(sources, structure.plan, strict=True) if row.gradient]
-    gradients = iter(torch.autograd.grad(loss, asked) if asked else ())
-    states, dies = [], []
-    for source, row in zip(sources, structure.plan, strict=True):
-        states.append(_state(next(gradients) if row.gradient else source, row, structure, seen))
-        dies.append(structure.act.dies and row.tensor == "activation" and not row.gradient)
-    table = describe(states, dies)
-    set_ratios(structure.ratios, table.numbers)
-    blank = np.full((len(states), _BLANKS), np.nan)
-    return np.concatenate([table.numbers, blank], axis=1), table.stored()
-
-
-def _state(
-    tensor: torch.Tensor, row: Wanted, structure: Structure, seen: dict[str, torch.Tensor]
-) -> TensorState:
-    """Return the state of a row's tensor, as a recorder takes it."""
-    if row.tensor == "weight":
-        return observe_weight(tensor)
-    if row.tensor != "activation" or row.gradient:
-        return observe(tensor.detach())
-    before = seen[f"{row.module.rpartition('.')[0]}.before"]
-    act = structure.act
-    return observe(tensor.detach(), bounds=act.range, saturated=count_saturated(before.detach(), act))
-
-
-def _theory(spec: dict[str, Any], given: dict[str, Any]) -> tuple[Chain | None, Predicted | None, str]:
+def _theory(
+    structure: Structure, spec: dict[str, Any], start: Floats
+) -> tuple[Chain | None, Predicted | None, str]:
     """Return what theory says of a spec as it was run, or why it says nothing.
 
     Args:
+        structure: of its network.
         spec: its fields.
-        given: the numbers of the input's row.
+        start: the numbers of the input's row.
     """
     try:
-        chain = of_spec(spec)
-        batch = batch_in(given, chain.layers[0].fan_in)
-        return chain, of_chain(chain, between_of(spec), batch), ""
+        chain = structure.chain(spec)
+        given = batch_in(dict(zip(NUMBERS, start.tolist(), strict=True)), chain.layers[0].fan_in)
+        return chain, of_chain(chain, between_of(spec), given), ""
     except NoTheory as why:
         return None, None, str(why)

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
+from torch import nn
 
 from actdiag.activations import Activation, activation
 from actdiag.catalogue import activation_module, recognise
 from actdiag.comparing.parts import SITE, Columns, Part, Sites
-from actdiag.predictions.chains import Chain
+from actdiag.models import MLP
+from actdiag.predictions.chains import Chain, of_spec
 from actdiag.predictions.numbers import Predicted
 from actdiag.predictions.rows import places_of, sites_of
 from actdiag.recording import table
@@ -29,6 +32,19 @@ class Wanted(NamedTuple):
     gradient: bool
 
 
+class Network(NamedTuple):
+    """A network, and its products' weights by their names."""
+
+    model: MLP
+    weights: Mapping[str, torch.Tensor]
+
+    @classmethod
+    def of(cls, model: MLP) -> Network:
+        """Return a network as it is read."""
+        modules = model.named_modules()
+        return cls(model, {name: part.weight for name, part in modules if isinstance(part, nn.Linear)})
+
+
 @dataclass(frozen=True, eq=False)
 class Structure:
     """What a recorded run tells of all networks that are built and run as its own was.
@@ -36,6 +52,8 @@ class Structure:
     Attributes:
         act: the activation, as it is recognised in the network.
         plan: the measured rows, in order.
+        forward: module -> the row of what it returns.
+        dies: of each row, see `statistics.describe`.
         ratios: the rows of weights' gradients that come right after their weight's.
         start: the input's row.
         sites: of the measured rows.
@@ -46,12 +64,15 @@ class Structure:
 
     act: Activation
     plan: tuple[Wanted, ...]
+    forward: Mapping[str, Wanted]
+    dies: Sequence[bool]
     ratios: tuple[int, ...]
     start: int
     sites: Sites
     modules: Columns
     loss: Mapping[str, Any]
     notes: Sequence[str]
+    _chains: dict[Any, Chain] = field(default_factory=dict)
     _with_theory: dict[Any, Sites] = field(default_factory=dict)
 
     @classmethod
@@ -61,10 +82,13 @@ class Structure:
         columns = {name: values[:measured] for name, values in part.sites.columns.items()}
         pairs = zip(columns["module"].tolist(), columns["tensor"].tolist(), strict=True)
         plan = tuple(_wanted(module, tensor) for module, tensor in pairs)
-        name = recognise(activation_module(activation(part.facts["spec"]["act"])))
+        asked = activation(part.facts["spec"]["act"])
+        act = activation(recognise(activation_module(asked)) or asked.name)
         return cls(
-            activation(name or ""),
+            act,
             plan,
+            {row.module: row for row in plan if not row.gradient and row.tensor != "weight"},
+            [act.dies and row.tensor == "activation" and not row.gradient for row in plan],
             tuple(row for row in range(1, measured) if _is_ratio(plan[row - 1], plan[row])),
             next(row for row, wanted in enumerate(plan) if wanted.tensor == "input"),
             Sites(columns, part.sites.sources[:measured]),
@@ -72,6 +96,13 @@ class Structure:
             part.facts["loss"],
             part.facts["notes"],
         )
+
+    def chain(self, spec: Mapping[str, Any]) -> Chain:
+        """Return the chain that theory takes, of the fields of a spec as it was run."""
+        key = spec["init"], spec["gain"], spec["bias"]
+        if key not in self._chains:
+            self._chains[key] = of_spec(spec)
+        return self._chains[key]
 
     def with_theory(self, found: Predicted, chain: Chain) -> Sites:
         """Return the sites of the measured rows and of theory's behind them."""

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from actdiag.activations import Activation, normal_cdf
+from actdiag.activations import Activation
 from actdiag.errors import UsageError
 from actdiag.theory.chain import Between, Layer, Moments, Signal
 from actdiag.theory.response import Response, exp, log, response
@@ -229,7 +229,7 @@ def _share_below(edge: float, z: Preactivation) -> float:
     """Return P(z <= edge)."""
     if edge == -math.inf or z.log_variance == -math.inf:
         return float(z.mean <= edge)
-    return float(normal_cdf((edge - z.mean) * math.exp(min(-0.5 * z.log_variance, 700.0))))  # type: ignore[arg-type]
+    return 0.5 * math.erfc((z.mean - edge) * math.exp(min(-0.5 * z.log_variance, 700.0)) / math.sqrt(2.0))
 
 
 def _with_gradients(found: Sequence[tuple[Signal, Signal]], steps: Sequence[Step]) -> tuple[Moments, ...]:

@@ -82,7 +82,7 @@ def _log_spread(act: Activation, log_variance: float, log_delta: float, mean: fl
     if (delta < CLOSE and not _jumps(act)) or (smooth and sigma * sigma * delta < SMALL):
         return response(act, log_variance, mean).log_slope + log_variance + log_delta
     if log_sigma == 0.5 * log_variance and not is_homogeneous(act):
-        return log(_spread(_Shape(act.function, act.kinks), sigma, mean, delta))
+        return log(_spread(_shape(act, not mean and delta <= 1.0), sigma, mean, delta))
     power = 1.0 if is_homogeneous(act) else power
     limit = _Shape(_limit(act, sigma, power), (0.0,), bent=False)
     return log(_spread(limit, 1.0, mean * exp(-0.5 * log_variance), delta)) + power * log_variance
@@ -130,15 +130,42 @@ def _jumps(act: Activation) -> bool:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A function of z, smooth between its kinks; `bent`: at the scale |z|, not linear in between."""
+    """A function of z, smooth between its kinks.
+
+    Attributes:
+        function: phi, without `straight` z.
+        kinks: of phi.
+        bent: at the scale |z|, not linear in between.
+        straight: the slope of phi's linear part, where the rest has a parity and z the mean 0; else None.
+    """
 
     function: Function
     kinks: tuple[float, ...]
     bent: bool = True
+    straight: float | None = None
 
     def bends(self, widest: float, finest: float = 0.0) -> Array:
         """Return where it must be split, see `quadrature.bends`."""
         return bends(self.kinks, widest, finest) if self.bent else np.array(self.kinks)
+
+
+def _shape(act: Activation, symmetric: bool) -> _Shape:
+    """Return an activation's shape; where z and -z weigh the same, without what parity sets apart."""
+    slope = _parity(act) if symmetric else None
+    if not slope:
+        return _Shape(act.function, act.kinks, straight=slope)
+    return _Shape(lambda z: act.function(z) - slope * z, act.kinks, straight=slope)
+
+
+@lru_cache(maxsize=256)
+def _parity(act: Activation) -> float | None:
+    """Return a for which phi(z) - a z is even, 0 where phi is odd up to a constant, else None."""
+    z = np.array([0.01, 0.3, 1.0, 2.5, 6.0, 11.0])
+    up, down = act.function(z), act.function(-z)
+    slope = (up - down) / (2.0 * z)
+    if np.allclose(up + down, 2.0 * float(act.function(np.zeros(1))[0]), rtol=0.0, atol=1e-14):
+        return 0.0
+    return float(slope[2]) if np.allclose(slope, slope[2], rtol=1e-13, atol=0.0) else None
 
 
 def _spread(shape: _Shape, sigma: float, mean: float, delta: float) -> float:
@@ -149,9 +176,10 @@ def _spread(shape: _Shape, sigma: float, mean: float, delta: float) -> float:
     """
     if delta <= 1.0:
         outer, phi, inner, _ = _conditioned(shape, sigma, mean, math.sqrt(1.0 - delta), math.sqrt(delta))
+        apart = 0.0 if not shape.straight else (shape.straight * sigma) ** 2 * delta
         phi = phi - np.einsum("tv,tv->t", inner, phi)[:, None]
         inner *= phi
-        return float(np.dot(outer, np.einsum("tv,tv->t", inner, phi)))
+        return apart + float(np.dot(outer, np.einsum("tv,tv->t", inner, phi)))
     common, own = math.sqrt(delta - 1.0), math.sqrt(max(2.0 - delta, 0.0))
     outer, phi, inner, _ = _conditioned(shape, sigma, mean, common, own)
     _, mirrored, mirrored_inner, _ = _conditioned(shape, sigma, mean, -common, own)
@@ -173,7 +201,12 @@ def _conditioned(
         centres = np.array([0.0, *shape.kinks])
         smeared = (centres[:, None] + narrow * _SMEARED).ravel()
         points = np.concatenate([shape.bends(REACH * wide, narrow), smeared])
-        t, outer = pieces(split(np.concatenate([points - mean, mean - points]), wide))
+        edges = split(np.concatenate([points - mean, mean - points]), wide)
+        if shape.straight is None:
+            t, outer = pieces(edges)
+        else:  # -t gives what t gives, but for a product of the two parts that has the other sign
+            t, outer = pieces(edges[edges >= 0.0])
+            outer *= 2.0
     shift = mean + sigma * common * t
     cuts = (shape.bends(REACH * narrow) - shift[:, None]) / narrow
     fixed = np.broadcast_to(np.array(BASE), (len(t), len(BASE)))
