@@ -26,7 +26,7 @@ def networks(
     """Return the recording of a grid and, by run, its activations and preactivation gradients."""
     cells = [(depth, act, init, seed) for depth in depths for act in acts for init in inits for seed in seeds]
     made = [
-        simulate(depth, SIGMAS[init], act, seed=seed, init=init, **{**_resolved(init), **spec})
+        simulate(depth, SIGMAS.get(init, 1.0), act, seed=seed, init=init, **{**_resolved(init), **spec})
         for depth, act, init, seed in cells
     ]
     arrays = {recording.runs[0]: (signal, gradients) for recording, signal, gradients in made}

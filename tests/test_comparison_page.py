@@ -267,13 +267,13 @@ def test_names_at_the_ends_do_not_overlap(backward: bool) -> None:
         float(str(text.get("y"))) for name in drawn for text in drawn[name].findall("text[@class='end']")
     )
     assert len(heights) == 15
-    assert np.diff(heights).min() >= 11.4
+    assert np.diff(heights).min() >= 12.4
     assert heights[0] > 0
     assert heights[-1] < 250
     lefts = {
         float(str(text.get("x"))) for each in drawn.values() for text in each.findall("text[@class='end']")
     }
-    assert lefts == ({101.0} if backward else {319.0})
+    assert lefts == ({111.0} if backward else {319.0})
 
 
 def test_where_nothing_can_be_drawn_it_is_said() -> None:

@@ -31,13 +31,13 @@ from actdiag.svg import (
     thin_line,
 )
 
-WIDTH, HEIGHT, NAMES = 420, 250, 122
+WIDTH, HEIGHT, NAMES = 430, 250, 132
 """Of a chart in its own units, and how much of the width is for the lines' names."""
 SLOTS = 56
 """Lines that differ in colour or marker: 7 colours, 8 markers."""
 _POINTS, _SMOOTH = 21, 11
 """Most points of a measured line, and of what theory draws."""
-_LINE = 11.5
+_LINE = 12.5
 """From one name to the next."""
 _NAMED = 18
 """Most lines that are named at their ends; of more, the legend tells."""
@@ -152,7 +152,7 @@ def _names(frame: Frame, series: Sequence[Series]) -> Iterator[tuple[str, str]]:
     way, edge = (-1.0, float(frame.left)) if frame.mirrored else (1.0, float(frame.end))
     for (x, y, each), height in zip(ends, heights, strict=True):
         lead = thin_line([(x, y), (edge + 4.0 * way, height), (edge + 14.0 * way, height)])
-        place = f'x="{rounded(edge + 21.0 * way)}" y="{rounded(height + 3.5)}"'
+        place = f'x="{rounded(edge + 21.0 * way)}" y="{rounded(height + 4.0)}"'
         anchor = ' text-anchor="end"' if frame.mirrored else ""
         label = escape(shorten(each.label, 17))
         yield (
@@ -171,7 +171,7 @@ def _spread(places: Sequence[float], low: float, high: float) -> list[float]:
     """Return rising places at least a line apart, as near to the given ones as a simple push leaves them.
 
     >>> _spread([10.0, 11.0, 80.0], 0.0, 84.0)
-    [10.0, 21.5, 80.0]
+    [10.0, 22.5, 80.0]
     """
     gap = min(_LINE, (high - low) / max(len(places) - 1, 1))
     found: list[float] = []

@@ -40,7 +40,7 @@ def chosen_layers(layers: Sequence[int], most: int = COLUMNS) -> list[int]:
     """Return as many layers, evenly spread from the first to the last; all where there are no more.
 
     >>> chosen_layers(range(1, 51), most=5)
-    [1, 13, 26, 38, 50]
+    [1, 13, 25, 38, 50]
     """
     if len(layers) <= most:
         return list(layers)

@@ -78,5 +78,5 @@
     closed.forEach((each) => { each.open = true; });
   });
   window.addEventListener("afterprint", () => closed.forEach((each) => { each.open = false; }));
-  open();
+  window.addEventListener("load", () => setTimeout(open));  // after the browser's own way to the fragment
 })();
