@@ -89,7 +89,7 @@ def test_a_square_holds_the_gains_of_numpy() -> None:
             f"{down:#.2g}",
             DASH,
         ]
-        assert f"activation \u00d7{up:#.3g}, expected unknown; gradient \u00d7{down:#.3g}" in square[0]
+        assert f"activation {up:#.3g}, expected unknown; gradient {down:#.3g}" in square[0]
 
 
 def test_each_network_has_its_findings_with_evidence_and_remedy_and_its_command() -> None:

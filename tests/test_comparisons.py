@@ -104,14 +104,24 @@ def test_one_hidden_layer_has_no_gain() -> None:
     assert str(cell.size) == "unknown"
 
 
-def test_a_gain_to_a_layer_that_is_not_finite_is_not_known() -> None:
-    ends = np.where(np.arange(16) < 4, np.inf, 0.0) * np.ones((8, 1))
-    signal = [np.ones((8, 16)), np.ones((8, 16)), ends]
-    recording = concatenate([fake(signal, [*signal, ends], "relu", None), simulate(3)[0]])
+@pytest.mark.parametrize("end", [np.inf, np.nan, 0.0])
+def test_a_gain_reaches_as_far_as_there_are_numbers(end: float) -> None:
+    level, last = np.ones((8, 16)), np.where(np.arange(16) < 4, end, 0.0) * np.ones((8, 1))
+    recording = concatenate(
+        [fake([level, 2 * level, last], [level, 4 * level, last, last], "relu", None), simulate(3)[0]]
+    )
+    broken = compared(recording).cells[0]
+    assert broken.size.measured == pytest.approx(2.0)
+    assert broken.gradient.measured == pytest.approx(1 / 4)
+    assert broken.distortion == np.inf  # no sample differs from another
+
+
+def test_one_number_alone_makes_no_gain() -> None:
+    level, last = np.ones((8, 16)), np.full((8, 16), np.inf)
+    recording = concatenate([fake([level, last], [level, last, last], "relu", None), simulate(3)[0]])
     broken = compared(recording).cells[0]
     assert np.isnan(broken.size.measured)
     assert np.isnan(broken.gradient.measured)
-    assert broken.distortion == np.inf
 
 
 @pytest.mark.parametrize(
