@@ -29,7 +29,7 @@ TORCH_SIDE = (
 )
 FRAME_SIDE = (
     "rules settings diagnosis coverage numerals profiles panels svg plot plots curves networks comparisons "
-    "reporters"
+    "sketches drawings reporters"
 )
 TOP = "attaching checking comparing isometry predictions recipes integrations remedying scanning spectrum"
 
@@ -68,6 +68,7 @@ ALSO = {
     "plot": {"matplotlib"},
     "plots": {"matplotlib", "seaborn"},
     "curves": {"matplotlib", "seaborn"},
+    "drawings": {"matplotlib", "seaborn"},
     "reporters": {"matplotlib", "seaborn", "jinja2", "markupsafe"},
     "weights": {"safetensors"},
     "comparing": {"distributed"},
