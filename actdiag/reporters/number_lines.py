@@ -1,0 +1,104 @@
+"""A claim as a line: what is accepted, what is expected, what was measured; as SVG text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+from actdiag.numerals import numeral
+from actdiag.svg import rounded
+
+WIDTH, HEIGHT, EDGE = 320, 46, 12
+"""In units of the drawing; on a phone one unit is about a pixel."""
+_LINE = 20
+
+
+def strip(claim: Mapping[str, Any]) -> str:
+    """Return a number line of a claim's facts; nothing where no finite value was measured."""
+    if claim["mean"] is None:
+        return ""
+    scale = _Scale(claim)
+    low, high = (scale.place(end) for end in claim["accepted"])
+    left = 0.0 if low is None else low
+    right = float(WIDTH) if high is None else high
+    parts = [
+        f'<rect class="accepted" x="{rounded(left)}" y="{_LINE - 11}" '
+        f'width="{rounded(max(right - left, 1.0))}" height="22"/>',
+        f'<path class="axis" d="M0 {_LINE}H{WIDTH}"/>',
+        *_expected(scale, claim["expected"]),
+        *_measured(scale, claim),
+        *_ends(scale),
+    ]
+    label = escape(f"accepted {accepted(claim)}; measured {measured(claim)}")
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def accepted(claim: Mapping[str, Any]) -> str:
+    """Spell the accepted values.
+
+    >>> [accepted({"accepted": ends}) for ends in ([0.7, None], [None, 2.0], [1.0, 2.0])]
+    ['above 0.7', 'below 2', '1 to 2']
+    """
+    low, high = claim["accepted"]
+    if low is None:
+        return "any number" if high is None else f"below {numeral(high)}"
+    return f"above {numeral(low)}" if high is None else f"{numeral(low)} to {numeral(high)}"
+
+
+def measured(claim: Mapping[str, Any]) -> str:
+    """Spell the measured mean and its interval."""
+    return "no finite number" if claim["mean"] is None else f"{numeral(claim['mean'])} ({interval(claim)})"
+
+
+def interval(claim: Mapping[str, Any]) -> str:
+    """Spell the 95% interval of the mean."""
+    return " to ".join(_end(end) for end in claim["interval"])
+
+
+def _end(value: float | None) -> str:
+    return "no bound" if value is None else numeral(value)
+
+
+class _Scale:
+    """From values to places: all that is finite lies inside, with a margin."""
+
+    def __init__(self, claim: Mapping[str, Any]) -> None:
+        self.log = claim["scale"] == "log"
+        known = [*claim["accepted"], *claim["interval"], claim["mean"], claim["expected"]]
+        values = [value for value in known if value is not None and (value > 0.0 or not self.log)]
+        self.low, self.high = min(values), max(values)
+        self._low, self._high = self._scaled(self.low), self._scaled(self.high)
+
+    def _scaled(self, value: float) -> float:
+        return math.log(value) if self.log else value
+
+    def place(self, value: float | None) -> float | None:
+        if value is None or (self.log and value <= 0.0):
+            return None
+        wide = self._high - self._low
+        share = (self._scaled(value) - self._low) / wide if wide else 0.5
+        return EDGE + (WIDTH - 2 * EDGE) * share
+
+
+def _expected(scale: _Scale, value: float | None) -> list[str]:
+    x = scale.place(value)
+    return [] if x is None else [f'<path class="expected" d="M{rounded(x)} {_LINE - 11}v22"/>']
+
+
+def _measured(scale: _Scale, claim: Mapping[str, Any]) -> list[str]:
+    (low, high), mean = (scale.place(end) for end in claim["interval"]), scale.place(claim["mean"])
+    left, right = 0.0 if low is None else low, float(WIDTH) if high is None else high
+    return [
+        f'<path class="measured" d="M{rounded(left)} {_LINE}H{rounded(right)}"/>',
+        "" if mean is None else f'<circle class="mean" cx="{rounded(mean)}" cy="{_LINE}" r="5"/>',
+    ]
+
+
+def _ends(scale: _Scale) -> list[str]:
+    ends = ((scale.low, "start", EDGE - 10), (scale.high, "end", WIDTH - EDGE + 10))
+    return [
+        f'<text x="{x}" y="{HEIGHT - 2}" text-anchor="{anchor}">{escape(numeral(value))}</text>'
+        for value, anchor, x in ends
+    ]
