@@ -20,6 +20,7 @@ COMMANDS = {
     "fix": "Try remedies on copies of your model, and say which one helps.",
     "diagnose": "Judge a saved recording again, with other rules or thresholds.",
     "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
+    "reproduce": "Measure published figures and numbers again.",
     "theory": "Predict a network's signal and gradient without building it.",
     "gain": "Print the exact gains of activations beside torch's.",
     "rule": "Explain a rule: what it measures, why it matters, what to do.",

@@ -1,0 +1,80 @@
+"""`actdiag reproduce`: published figures and numbers beside expected and measured ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from actdiag.cli.loading import load
+from actdiag.errors import ActdiagError, UsageError
+
+if TYPE_CHECKING:
+    from actdiag.recipes import Recipe, Size
+    from actdiag.recipes.running import Reproduction
+
+
+@click.command("reproduce")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option("--all", "every", is_flag=True, help="All recipes; one that fails does not stop the others.")
+@click.option(
+    "--size",
+    type=click.Choice(["small", "paper"]),
+    default="small",
+    show_default=True,
+    help="paper: as published.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder of the gallery.  [default: reports/gallery]"
+)
+def command(names: tuple[str, ...], every: bool, size: str, out: Path | None) -> None:
+    """Measure published results again and write a page on each: what was published, expected, measured.
+
+    \b
+    actdiag reproduce he2015
+    actdiag reproduce --all --size paper --out gallery
+    """
+    load("actdiag.recipes", "actdiag.drawings")
+    from actdiag.recipes import RECIPES, Size
+    from actdiag.recipes.gallery import GALLERY, check_place
+
+    if bool(names) == every:
+        raise UsageError(f"name recipes or give --all. Known: {', '.join(RECIPES)}.")
+    gallery = GALLERY if out is None else out
+    recipes = [RECIPES[name] for name in (RECIPES if every else dict.fromkeys(names))]
+    check_place(gallery, [recipe.name for recipe in recipes])
+    failed = [recipe.name for recipe in recipes if not _ran(recipe, Size(size), gallery, every)]
+    if failed:
+        raise ActdiagError(f"could not run {', '.join(failed)}: see above")
+
+
+def _ran(recipe: Recipe, size: Size, gallery: Path, go_on: bool) -> bool:
+    """Run a recipe and write its page; where others follow, a failure is told and not raised."""
+    from actdiag.recipes.gallery import write
+    from actdiag.recipes.running import reproduce
+
+    try:
+        reproduction = reproduce(recipe, size)
+        folder = write(reproduction, gallery)
+    except Exception as error:
+        if not go_on:
+            raise
+        click.echo(f"{recipe.name}: could not be run: {type(error).__name__}: {error}", err=True)
+        return False
+    _tell(reproduction, folder)
+    return True
+
+
+def _tell(reproduction: Reproduction, folder: Path) -> None:
+    from actdiag.reporters.reproductions import power, tally
+    from actdiag.reporters.number_lines import measured
+
+    facts = reproduction.facts
+    click.echo(f"{facts['recipe']}: {tally(facts)}; {facts['setting']}")
+    for claim in facts["claims"]:
+        words = f"published {claim['published']}; measured {measured(claim)}"
+        click.echo(f"  {claim['outcome']:14}  {claim['name']}: {words}")
+        if claim["outcome"] == "inconclusive":
+            click.echo(f"  {'':14}  {power(claim)}")
+    click.echo(f"Wrote {folder}")
