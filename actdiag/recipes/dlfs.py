@@ -87,8 +87,8 @@ def _figure(runs: dict[str, list[Recording]]) -> sketches.Histograms:
         "figure",
         "Activations of five layers of 100 units",
         "Histograms of the activations, six rows of five layers. Sigmoid with N(0, 1) piles up at 0 and 1, "
-        "with N(0, 0.01²) at 0.5, with Xavier it is spread; ReLU with N(0, 0.01²) shrinks tenfold in each layer, with "
-        "Xavier it narrows from layer to layer, with He every layer looks the same.",
+        "with N(0, 0.01²) at 0.5, with Xavier it is spread; ReLU with N(0, 0.01²) shrinks tenfold in each "
+        "layer, with Xavier it narrows from layer to layer, with He every layer looks the same.",
         rows,
     )
 
