@@ -179,8 +179,8 @@ def _invariance_claims() -> tuple[Claim, ...]:
             says="BN(Wu) = BN((aW)u): the scale of the weights does not reach the activations",
             where="section 3.3",
             published="1",
-            statistic=f"standard deviation of layer {DEPTH}'s activations with hidden weights {SCALE:.0f} times "
-            "as large, over that before",
+            statistic=f"standard deviation of layer {DEPTH}'s activations with hidden weights {SCALE:.0f} "
+            "times as large, over that before",
             accepted=Accepted.factor(1.0, 1.001),
             reason=EPSILON + ", and ten times that is allowed",
             expected=1.0,
