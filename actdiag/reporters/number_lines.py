@@ -49,16 +49,30 @@ def accepted(claim: Mapping[str, Any]) -> str:
 
 def measured(claim: Mapping[str, Any]) -> str:
     """Spell the measured mean and its interval."""
-    return "no finite number" if claim["mean"] is None else f"{numeral(claim['mean'])} ({interval(claim)})"
+    return f"{mean(claim)} ({interval(claim)})" if claim["mean"] is not None else mean(claim)
+
+
+def mean(claim: Mapping[str, Any]) -> str:
+    """Spell the measured mean, with as many digits as its interval makes sense of."""
+    return "no finite number" if claim["mean"] is None else numeral(claim["mean"], _digits(claim))
 
 
 def interval(claim: Mapping[str, Any]) -> str:
     """Spell the 95% interval of the mean."""
-    return " to ".join(_end(end) for end in claim["interval"])
+    ends = ("no bound" if end is None else numeral(end, _digits(claim)) for end in claim["interval"])
+    return " to ".join(ends) if claim["mean"] is not None else ""
 
 
-def _end(value: float | None) -> str:
-    return "no bound" if value is None else numeral(value)
+def _digits(claim: Mapping[str, Any]) -> int:
+    """Return the digits of the mean that tell it from the ends of its interval, and one more; 3 to 6.
+
+    >>> _digits({"mean": 0.21352, "interval": [0.21349, 0.21355]}), _digits({"mean": 5.0, "interval": [1, 9]})
+    (6, 3)
+    """
+    low, high = claim["interval"]
+    if low is None or high is None or not high > low or not claim["mean"]:
+        return 3
+    return min(max(math.ceil(math.log10(abs(claim["mean"]) / (high - low))) + 2, 3), 6)
 
 
 class _Scale:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actdiag.numerals import numeral
-from actdiag.reporters.number_lines import accepted, interval, measured, strip
+from actdiag.reporters.number_lines import accepted, interval, mean, measured, strip
 from actdiag.sketches import Sketch
 
 Facts = Mapping[str, Any]
@@ -91,8 +91,8 @@ def _words(claim: Facts) -> dict[str, Any]:
         "tone": TONES[claim["outcome"]],
         "mark": _MARKS[claim["outcome"]],
         "accepted_words": accepted(claim),
-        "measured_words": "no finite number" if claim["mean"] is None else numeral(claim["mean"]),
-        "interval_words": "" if claim["mean"] is None else interval(claim),
+        "measured_words": mean(claim),
+        "interval_words": interval(claim),
         "expected_words": "none" if claim["expected"] is None else numeral(claim["expected"]),
         "power": power(claim),
         "strip": _safe(strip(claim)),
