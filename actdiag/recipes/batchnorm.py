@@ -154,13 +154,15 @@ def _curves(trained: dict[Key, list[Training]]) -> sketches.Charts:
             "step",
             "training loss" if start == starts[0] else "",
             tuple(_curve(word, trained[start, word]) for word in NORMS),
+            log_y=True,
         )
         for start in starts
     )
     return sketches.Charts(
         "training",
         "Training loss with and without batch normalisation, median of the draws",
-        "Training loss against the step for three starts. With batch normalisation it falls in all of them.",
+        "Training loss against the step for three starts, log axis. With batch normalisation it falls in all "
+        "of them.",
         charts,
     )
 

@@ -38,41 +38,56 @@ def strip(claim: Mapping[str, Any]) -> str:
 def accepted(claim: Mapping[str, Any]) -> str:
     """Spell the accepted values.
 
-    >>> [accepted({"accepted": ends}) for ends in ([0.7, None], [None, 2.0], [1.0, 2.0])]
-    ['above 0.7', 'below 2', '1 to 2']
+    >>> [accepted({"accepted": ends}) for ends in ([0.7, None], [None, 2.0], [0.21213, 0.21403])]
+    ['above 0.7', 'below 2', '0.21213 to 0.21403']
     """
     low, high = claim["accepted"]
     if low is None:
         return "any number" if high is None else f"below {numeral(high)}"
-    return f"above {numeral(low)}" if high is None else f"{numeral(low)} to {numeral(high)}"
+    if high is None:
+        return f"above {numeral(low)}"
+    digits = _digits(low, high - low)
+    return f"{numeral(low, digits)} to {numeral(high, digits)}"
 
 
 def measured(claim: Mapping[str, Any]) -> str:
     """Spell the measured mean and its interval."""
-    return f"{mean(claim)} ({interval(claim)})" if claim["mean"] is not None else mean(claim)
+    ends = " to ".join(interval(claim))
+    return f"{mean(claim)} ({ends})" if ends else mean(claim)
 
 
 def mean(claim: Mapping[str, Any]) -> str:
-    """Spell the measured mean, with as many digits as its interval makes sense of."""
-    return "no finite number" if claim["mean"] is None else numeral(claim["mean"], _digits(claim))
+    """Spell the measured mean, with as many digits as its interval knows."""
+    return "no finite number" if claim["mean"] is None else numeral(claim["mean"], digits_of(claim))
 
 
-def interval(claim: Mapping[str, Any]) -> str:
-    """Spell the 95% interval of the mean."""
-    ends = ("no bound" if end is None else numeral(end, _digits(claim)) for end in claim["interval"])
-    return " to ".join(ends) if claim["mean"] is not None else ""
+def interval(claim: Mapping[str, Any]) -> list[str]:
+    """Spell the ends of the 95% interval of the mean; nothing where there is no mean."""
+    if claim["mean"] is None:
+        return []
+    return ["no bound" if end is None else numeral(end, digits_of(claim)) for end in claim["interval"]]
 
 
-def _digits(claim: Mapping[str, Any]) -> int:
-    """Return the digits of the mean that tell it from the ends of its interval, and one more; 3 to 6.
+def expected(claim: Mapping[str, Any]) -> str:
+    """Spell the expected value with the digits of the measured one."""
+    return "none" if claim["expected"] is None else numeral(claim["expected"], digits_of(claim))
 
-    >>> _digits({"mean": 0.21352, "interval": [0.21349, 0.21355]}), _digits({"mean": 5.0, "interval": [1, 9]})
-    (6, 3)
-    """
+
+def digits_of(claim: Mapping[str, Any]) -> int:
+    """Return the digits that the measured mean is worth."""
     low, high = claim["interval"]
-    if low is None or high is None or not high > low or not claim["mean"]:
+    return 3 if low is None or high is None or claim["mean"] is None else _digits(claim["mean"], high - low)
+
+
+def _digits(value: float, width: float) -> int:
+    """Return the digits that tell a value from the ends of an interval of a width, and one more; 3 to 6.
+
+    >>> _digits(0.21352, 6e-5), _digits(5.0, 8.0), _digits(1.0, 0.0)
+    (6, 3, 3)
+    """
+    if not width > 0.0 or not value:
         return 3
-    return min(max(math.ceil(math.log10(abs(claim["mean"]) / (high - low))) + 2, 3), 6)
+    return min(max(math.ceil(math.log10(abs(value) / width)) + 2, 3), 6)
 
 
 class _Scale:

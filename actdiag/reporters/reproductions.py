@@ -6,8 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from actdiag.numerals import numeral
-from actdiag.reporters.number_lines import accepted, interval, mean, measured, strip
+from actdiag.reporters.number_lines import accepted, expected, interval, mean, measured, strip
 from actdiag.sketches import Sketch
 
 Facts = Mapping[str, Any]
@@ -93,7 +92,7 @@ def _words(claim: Facts) -> dict[str, Any]:
         "accepted_words": accepted(claim),
         "measured_words": mean(claim),
         "interval_words": interval(claim),
-        "expected_words": "none" if claim["expected"] is None else numeral(claim["expected"]),
+        "expected_words": expected(claim),
         "power": power(claim),
         "strip": _safe(strip(claim)),
     }
