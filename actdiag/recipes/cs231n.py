@@ -18,6 +18,8 @@ from actdiag.types import RunSpec
 
 DEPTH, WIDTH, SAMPLES = 10, 500, 1000
 WIDE_DEPTH, WIDE, WIDE_SAMPLES = 6, 4096, 16
+DRAWS = {Size.SMALL: (5, 5), Size.PAPER: (32, 8)}
+"""Of ten layers, and of six."""
 EDGE = 2 / 128
 """Share of tanh's range at either end that counts as saturated: |a| > 0.97."""
 ROWS = {
@@ -65,7 +67,7 @@ class Lecture(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Scan both sets of networks."""
-        count, wide_count = (5, 5) if size is Size.SMALL else (32, 8)
+        count, wide_count = DRAWS[size]
         width = _width(size)
         runs = {label: scans(_spec(label), count) for label in ROWS}
         wide = {label: scans(_wide_spec(label, width), wide_count) for label in WIDE_ROWS}

@@ -12,6 +12,7 @@ from actdiag.recording import Recording
 from actdiag.types import RunSpec
 
 DEPTH, WIDTH, SAMPLES = 5, 100, 1000
+DRAWS = {Size.SMALL: 8, Size.PAPER: 32}
 ROWS = {
     "sigmoid, N(0, 1)": ("sigmoid", "normal:1"),
     "sigmoid, N(0, 0.01²)": ("sigmoid", "normal:0.01"),
@@ -51,7 +52,7 @@ class DeepLearningFromScratch(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Scan the six networks; they are small, so both sizes are the published one."""
-        count = 8 if size is Size.SMALL else 32
+        count = DRAWS[size]
         runs = {label: scans(_spec(label), count) for label in ROWS}
         setting = f"{DEPTH} layers x {WIDTH} units, {SAMPLES} samples of N(0, 1), no bias, {count} draws each"
         return Measured(_values(runs), setting, (_figure(runs),))

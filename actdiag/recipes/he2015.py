@@ -18,6 +18,8 @@ DEPTHS = (22, 30)
 INITS = {"Xavier": "xavier_normal", "He": "he_normal"}
 WIDTH = 256
 """Of the networks that are measured at their start."""
+DRAWS = {Size.SMALL: 32, Size.PAPER: 64}
+"""Of the starts."""
 TRAINED = {Size.SMALL: (64, 200, 3), Size.PAPER: (128, 1000, 8)}
 """Width, steps and draws of those that are trained."""
 BEGUN = 2.0
@@ -60,7 +62,7 @@ class DelvingDeep(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Scan the four starts and train from each of them."""
-        draws = 32 if size is Size.SMALL else 64
+        draws = DRAWS[size]
         starts = {key: scans(_spec(*key, WIDTH), draws) for key in _keys()}
         width, steps, runs = TRAINED[size]
         trained = {key: _train(*key, width, steps, runs) for key in _keys()}

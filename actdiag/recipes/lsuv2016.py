@@ -29,8 +29,10 @@ TRAINED = {
     "sigmoid-lsuv": ("sigmoid", "LSUV"),
     "sigmoid-xavier": ("sigmoid", "Xavier"),
 }
-STEPS = {Size.SMALL: (200, 3), Size.PAPER: (1000, 8)}
+STEPS = {Size.SMALL: (200, 3), Size.PAPER: (600, 5)}
 """Steps and draws of the networks that are trained."""
+DRAWS = {Size.SMALL: 8, Size.PAPER: 32}
+"""Of the starts."""
 WORDS = {"relu": "ReLU", "tanh": "tanh", "maxout": "maxout", "sigmoid": "sigmoid"}
 UNTRAINED = "none: training has no closed form"
 
@@ -61,7 +63,7 @@ class GoodInit(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Scan the starts and train some of them."""
-        draws = 8 if size is Size.SMALL else 32
+        draws = DRAWS[size]
         starts = {(act, label): scans(_spec(act, label), draws) for act in ACTS for label in INITS}
         steps, runs = STEPS[size]
         trained = {name: _train(*key, steps, runs) for name, key in TRAINED.items()}
