@@ -57,11 +57,12 @@ class DelvingDeep(Recipe):
     )
 
     explained: ClassVar[Mapping[str, str]] = {
-        "converges-22-xavier": "At --size small 200 steps are too few: the gradient's second moment starts 5e-7 "
-        "of its size at the top. In the 1000 steps of --size paper all eight draws leave chance behind.",
-        "converges-30-he": "At --size small three draws of 200 steps leave a wide interval; --size paper decides.",
-        "stalls-30-xavier": "At --size paper seven of eight draws stay at chance for all 1000 steps, at 10 to "
-        "13%; one leaves it and reaches 64%, which widens the interval of the mean across the line.",
+        "converges-22-xavier": "At --size small 200 steps are too few: the gradient's second moment starts "
+        "5e-7 of its size at the top. In the 1000 steps of --size paper all eight draws leave chance behind.",
+        "converges-30-he": "At --size small three draws of 200 steps leave a wide interval; --size paper "
+        "decides.",
+        "stalls-30-xavier": "At --size paper seven of eight draws stay at chance for all 1000 steps, at 10 "
+        "to 13%; one leaves it and reaches 64%, which widens the interval of the mean across the line.",
     }
 
     def claims(self, size: Size) -> tuple[Claim, ...]:
