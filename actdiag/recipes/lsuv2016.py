@@ -61,7 +61,7 @@ class GoodInit(Recipe):
         "converges-maxout-lsuv": "Maxout learns at first: 93% after the 200 steps of --size small, where the "
         "claim comes out. In the 600 steps of --size paper all five runs leave the numbers, which counts as "
         "chance (two were looked at: after 209 and 249 steps). With momentum 0.9 the rate of 0.01 is too "
-        "large for 17 maxout layers without regularisation: tried afterwards, one draw at 0.001 ends at 100%.",
+        "large for 17 maxout layers without regularisation: tried later, one draw at 0.001 ends at 100%.",
     }
 
     def claims(self, size: Size) -> tuple[Claim, ...]:
