@@ -1,4 +1,4 @@
-"""Gradient descent in a deep linear network, at twenty learning rates at once."""
+"""Gradient descent in a deep linear network, at many learning rates at once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import torch
 from actdiag.data import load_batch
 from actdiag.types import RunSpec
 
-RATES, DECADES = 20, 3.0
+RATE_STEP = 10.0 ** (3.0 / 19.0)
 """Saxe et al. 2014, section 2: twenty rates, logarithmically spaced over three decades."""
-RATE_STEP = 10.0 ** (DECADES / (RATES - 1))
+RATES, HIGHEST = 26, 10.0
+"""So many rates in such steps, down from this over the inputs' largest eigenvalue."""
 LEARNED = 0.9
 """Share of what a linear map can learn at which learning counts as complete."""
-MOST = 10_000
-"""Steps after which a network counts as not learning."""
+MOST = 5_000
+"""Steps after which a network is given up; its learning time is at least that."""
 DIVERGED = 100.0
 """Loss over the first one beyond which a rate is given up."""
 
@@ -41,9 +42,9 @@ class Task:
 
     @property
     def rates(self) -> torch.Tensor:
-        """Return the learning rates, (20,), from the inverse of the inputs' largest eigenvalue down."""
+        """Return the learning rates, (26,), in falling order."""
         largest = float(torch.linalg.eigvalsh(self.inputs)[-1])
-        return torch.logspace(0.0, -DECADES, RATES) / largest
+        return HIGHEST / largest / RATE_STEP ** torch.arange(RATES)
 
 
 def digits() -> Task:
@@ -57,9 +58,10 @@ def digits() -> Task:
 
 @torch.no_grad()
 def learning_time(weights: Sequence[torch.Tensor], task: Task) -> tuple[float, float]:
-    """Return the steps that the fastest learning rate needs, and that rate; NaN where none gets there.
+    """Return the steps that the fastest learning rate needs, and that rate.
 
-    All rates descend in step, so the first network to get there has the best one.
+    Where none gets there these are `MOST` and NaN. All rates descend in step, so the first network to get
+    there has the best one.
 
     Args:
         weights: of each layer from the input, (fan_out, fan_in).
@@ -82,7 +84,7 @@ def learning_time(weights: Sequence[torch.Tensor], task: Task) -> tuple[float, f
         if not len(rates):
             break
         _descend(stacked, above[1:], error, rates)
-    return math.nan, math.nan
+    return float(MOST), math.nan
 
 
 def products_from_above(weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
