@@ -63,7 +63,7 @@ class HaninRolnick(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Draw networks, in blocks, and look at the lengths of their activations."""
-        nets = 64 if size is Size.SMALL else 512
+        nets = 64 if size is Size.SMALL else 1024
         lengths = {
             shape: _blocks(widths, 2.0, nets, [2018, place])
             for place, (shape, widths) in enumerate(SHAPES.items())
