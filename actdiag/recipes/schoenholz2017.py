@@ -42,6 +42,8 @@ TRAINED = 1.0
 WITHIN, BEYOND = 3.0, 12.0
 """Depths in units of xi_c; the published boundary is at 6."""
 WIDTH, STEPS, BATCH, RATES, NETWORKS = 100, 200, 128, (0.01, 0.1), 4
+NETS = {True: 8, False: 24}
+"""Networks of a block where samples become alike, and where they part, which leaves more noise."""
 FAILS = 0.3
 """Training accuracy on ten classes below which a network counts as one that does not train."""
 
@@ -76,8 +78,8 @@ class Schoenholz(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Fit the decays, find where differences stop shrinking, and train two depths."""
-        width, nets = (200 if size is Size.SMALL else 1000), 8
-        by_correlation = {s: _correlation_scales(s, width, nets) for s in SWEEP}
+        width, nets = (200 if size is Size.SMALL else 1000), NETS[True]
+        by_correlation = {s: _correlation_scales(s, width) for s in SWEEP}
         by_length = {s: _length_scales(s, width, nets) for s in SWEEP}
         values = {
             **{_key("c", s): (np.array(by_correlation[s]) / _point(s).xi_c).tolist() for s in JUDGED_C},
@@ -106,8 +108,9 @@ def _generator(*numbers: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(np.random.default_rng(numbers).integers(2**62)))
 
 
-def _correlation_scales(sigma_w2: float, width: int, nets: int) -> list[float]:
+def _correlation_scales(sigma_w2: float, width: int) -> list[float]:
     point = _point(sigma_w2)
+    nets = NETS[point.c_star == 1.0]
     start, layers = correlation_start(point), layers_for(point.xi_c)
     generator = _generator(1611, round(100 * sigma_w2))
     drawn = [second_moments(start, sigma_w2, width, layers, nets, generator) for _ in range(BLOCKS)]
