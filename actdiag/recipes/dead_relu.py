@@ -158,9 +158,10 @@ def _born_chart(born: dict[int, Floats]) -> Chart:
         mean = found[:, 0].mean(axis=0)
         group = f"{width} wide"
         series.append(Series(group, layers, [float(mean[count - 2]) for count in layers]))
-        for name, bound in (("at most", upper_bound), ("at least", lower_bound)):
+        for bound in (upper_bound, lower_bound):
+            label = "bounds" if width == WIDTHS[0] and bound is upper_bound else ""
             ys = [bound(width, count) for count in layers]
-            series.append(Series(name, layers, ys, theory=True, group=group))
+            series.append(Series(label, layers, ys, theory=True, group=group))
     return Chart("networks born dead", "layers", "share", tuple(series))
 
 
@@ -175,7 +176,7 @@ def _depth_chart(silent: Floats, recordings: list[Recording]) -> Chart:
         "share",
         (
             Series(two, layers, silent[:, 0].mean(axis=0).tolist()),
-            Series("theory", layers, expected_silence(), theory=True, group=two),
+            Series("", layers, expected_silence(), theory=True, group=two),
             Series(samples, layers, [float(share) for share in many]),
             Series(
                 "theory",

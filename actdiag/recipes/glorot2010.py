@@ -166,12 +166,17 @@ def _activations(runs: dict[tuple[str, str], list[Recording]]) -> sketches.Histo
 
 
 def _gradients(runs: dict[tuple[str, str], list[Recording]]) -> sketches.Histograms:
+    rows = {
+        "standard, N(0, 1) inputs": (STANDARD, "noise"),
+        "normalised, N(0, 1) inputs": (NORMALISED, "noise"),
+        "normalised, N(0, 0.25²) inputs": (NORMALISED, "quiet"),
+    }
     return sketches.Histograms(
         "gradients",
-        "Back-propagated gradients: standard (top), normalised (bottom)",
-        "Histograms of the gradients of five tanh layers. With the standard initialization they narrow from "
-        "layer 5 down to layer 1 much more than with the normalised one.",
-        tuple(sketches.gradients(label, runs[init, "noise"][0]) for label, init in _LABELS.items()),
+        "Back-propagated gradients: standard (top), normalised (middle and bottom)",
+        "Histograms of the gradients of five tanh layers. With the standard initialization they narrow much "
+        "from layer 5 down to layer 1, with the normalised one less, and little where inputs are small.",
+        tuple(sketches.gradients(label, runs[key][0]) for label, key in rows.items()),
         gradients=True,
     )
 

@@ -146,7 +146,7 @@ def _figure(lengths: dict[str, Floats], means: dict[str, Floats]) -> Charts:
         TRUNCATED: truncated_variance(2.0),
     }
     theory = [
-        Series("theory", depth, [factor**layer for layer in depth], theory=True, group=label)
+        Series(_legend(label), depth, [factor**layer for layer in depth], theory=True, group=label)
         for label, factor in factors.items()
     ]
     return Charts(
@@ -165,6 +165,11 @@ def _figure(lengths: dict[str, Floats], means: dict[str, Floats]) -> Charts:
             ),
         ),
     )
+
+
+def _legend(label: str) -> str:
+    """Return what the legend says of a prediction: one line stands for all."""
+    return "theory" if label == "He" else ""
 
 
 def _spread(shape: str, found: Floats) -> Series:

@@ -48,10 +48,9 @@ class Task:
 
 
 def digits() -> Task:
-    """Return scikit-learn's digits, standardised, with centred one-hot targets."""
+    """Return scikit-learn's digits, standardised, with one-hot targets: their mean is nothing to the loss."""
     batch = load_batch(RunSpec(data="digits", batch=1797))
     targets = torch.nn.functional.one_hot(batch.targets, batch.classes).float()
-    targets -= targets.mean(dim=0)
     count = len(targets)
     return Task(batch.inputs.T @ batch.inputs / count, targets.T @ batch.inputs / count)
 

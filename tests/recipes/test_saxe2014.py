@@ -112,6 +112,13 @@ def test_learning_time_of_one_weight_is_the_closed_form() -> None:
     assert rate * 4.0 == pytest.approx(10.0 / RATE_STEP**6, rel=1e-5)
 
 
+def test_learning_is_complete_at_nine_tenths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear, "RATES", 1)
+    monkeypatch.setattr(linear, "HIGHEST", 0.01)
+    steps, _ = learning_time([torch.zeros(1, 1)], Task(torch.eye(1), torch.eye(1)))
+    assert steps == math.ceil(math.log(1.0 - 0.9) / (2.0 * math.log(1.0 - 0.01)))
+
+
 def test_learning_time_counts_steps_at_the_best_rate() -> None:
     """Two weights of 0.1: the first to get there, among plain loops over the same rates."""
     task = Task(torch.tensor([[1.0]]), torch.tensor([[1.0]]))
