@@ -20,6 +20,10 @@ Floats = NDArray[np.float64]
 
 BLOCKS = 16
 """Independent draws of a share of networks; each is taken over a block of them."""
+NETS = {Size.SMALL: 1024, Size.PAPER: 8192}
+"""Narrow networks of a block."""
+PAIRS = {Size.SMALL: (32, 256), Size.PAPER: (64, 512)}
+"""Wide networks with two inputs, and their units."""
 WIDTHS, LAYERS = (2, 3, 4, 8), 50
 """Units of the narrow networks' hidden layers, and most layers; the output counts as one."""
 DEEP = 10
@@ -57,7 +61,7 @@ class DyingReLU(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Draw narrow networks in blocks, wide ones with two inputs, and scan one on 512 samples."""
-        nets, pairs, units = (1024, 32, 256) if size is Size.SMALL else (8192, 64, 512)
+        nets, (pairs, units) = NETS[size], PAIRS[size]
         born = {width: _blocks(width, nets) for width in WIDTHS}
         silent = np.array([silent_pairs(units, np.random.default_rng([1899, seed])) for seed in range(pairs)])
         recordings = scans(WIDE, 8)

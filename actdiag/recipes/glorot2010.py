@@ -23,6 +23,8 @@ from actdiag.theory import Moments, prediction
 from actdiag.types import RunSpec
 
 DEPTH, FEATURES, SAMPLES = 5, 1024, 300
+UNITS = {Size.SMALL: 300, Size.PAPER: 1000}
+DRAWS = 8
 STANDARD, NORMALISED = "standard_uniform", "xavier_uniform"
 QUIET = 0.25
 """Standard deviation of the second surrogate's inputs: small enough for tanh to be nearly linear."""
@@ -70,27 +72,23 @@ class GlorotBengio(Recipe):
 
     def claims(self, size: Size) -> tuple[Claim, ...]:
         """Return what figures 6 to 8 show and section 4.2.2 says."""
-        width = _width(size)
+        width = UNITS[size]
         return (*_activation_claims(width), *_gradient_claims(width), *_jacobian_claims(width))
 
     def measure(self, size: Size) -> Measured:
         """Scan both initialisers on both surrogates, and take the layers' Jacobians on digits as well."""
-        width, count = _width(size), 8
+        width = UNITS[size]
         runs = {
-            (init, data): scans(_spec(init, data, width), count)
+            (init, data): scans(_spec(init, data, width), DRAWS)
             for init in (STANDARD, NORMALISED)
             for data in ("noise", "quiet")
         }
         setting = (
             f"{DEPTH} tanh layers x {width} units, {FEATURES} features, {SAMPLES} samples, cross-entropy, "
-            f"{count} draws of each initializer"
+            f"{DRAWS} draws of each initializer"
         )
-        values = {**_values(runs), **_jacobians(width, count)}
+        values = {**_values(runs), **_jacobians(width)}
         return Measured(values, setting, (_activations(runs), _gradients(runs)))
-
-
-def _width(size: Size) -> int:
-    return 1000 if size is Size.PAPER else 300
 
 
 def _spec(init: str, data: str, width: int) -> RunSpec:
@@ -127,10 +125,10 @@ def _first_to_last(drawn: list[Recording], tensor: str) -> list[float]:
     return ratios(each(drawn, tensor, "std", 1), each(drawn, tensor, "std", DEPTH))
 
 
-def _jacobians(width: int, count: int) -> dict[str, list[float]]:
+def _jacobians(width: int) -> dict[str, list[float]]:
     return {
         f"jacobian-{label}-{data}": [
-            measured_singular_value(spec) for spec in draws(_spec(init, data, width), count)
+            measured_singular_value(spec) for spec in draws(_spec(init, data, width), DRAWS)
         ]
         for label, init in (("normalised", NORMALISED), ("standard", STANDARD))
         for data in ("noise", "quiet", "digits")

@@ -17,6 +17,8 @@ Floats = NDArray[np.float64]
 
 BLOCKS = 16
 """Independent draws of each statistic; each is taken over a block of networks."""
+NETS = {Size.SMALL: 64, Size.PAPER: 1024}
+"""Networks of a block."""
 SHAPES = {
     "100 x 40": (100,) * 40,
     "50 x 20": (50,) * 20,
@@ -63,7 +65,7 @@ class HaninRolnick(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Draw networks, in blocks, and look at the lengths of their activations."""
-        nets = 64 if size is Size.SMALL else 1024
+        nets = NETS[size]
         lengths = {
             shape: _blocks(widths, 2.0, nets, [2018, place])
             for place, (shape, widths) in enumerate(SHAPES.items())

@@ -24,7 +24,11 @@ VANISHED = 0.01
 """Singular values below this share of an orthogonal product's are called vanishingly small."""
 LAYERS = {Size.SMALL: (3, 5, 9, 17), Size.PAPER: (3, 5, 9, 17, 33, 65, 100)}
 """N_l, input and output counted."""
-WIDTH = 64
+WIDTH, NETWORKS = 64, 4
+UNITS = {Size.SMALL: 200, Size.PAPER: 1000}
+"""Rows of the multiplied matrices."""
+DRAWS = {"gaussian": 16, "orthogonal": 2}
+"""Products of each law; orthogonal ones are all alike."""
 EDGES = np.linspace(0.0, 4.0, 41)
 LAWS = ("gaussian", "orthogonal")
 
@@ -59,25 +63,21 @@ class SaxeMcClellandGanguli(Recipe):
 
     def claims(self, size: Size) -> tuple[Claim, ...]:
         """Return what figure 6 and section 3 say."""
-        return (*_spectrum_claims(_size(size)), *_learning_claims(LAYERS[size]))
+        return (*_spectrum_claims(UNITS[size]), *_learning_claims(LAYERS[size]))
 
     def measure(self, size: Size) -> Measured:
         """Multiply random matrices, and train deep linear networks on digits."""
-        width, counts = _size(size), {"gaussian": 16, "orthogonal": 2}
-        products = {law: _products(law, width, counts[law]) for law in LAWS}
-        times = _times(LAYERS[size], 4)
+        width = UNITS[size]
+        products = {law: _products(law, width, DRAWS[law]) for law in LAWS}
+        times = _times(LAYERS[size], NETWORKS)
         setting = (
-            f"products of 1, 5 and 100 matrices, {width} x {width}, 16 Gaussian draws; linear networks of "
-            f"{LAYERS[size][0]} to {LAYERS[size][-1]} layers x {WIDTH} units on digits, "
-            f"{len(times['gaussian'])} draws"
+            f"products of 1, 5 and 100 matrices, {width} x {width}, {DRAWS['gaussian']} Gaussian draws; "
+            f"linear networks of {LAYERS[size][0]} to {LAYERS[size][-1]} layers x {WIDTH} units on digits, "
+            f"{NETWORKS} draws"
         )
         return Measured(
             {**_spectra(products), **_learning(times)}, setting, (_figure(products, times, LAYERS[size]),)
         )
-
-
-def _size(size: Size) -> int:
-    return 1000 if size is Size.PAPER else 200
 
 
 def draw(law: str, rows: int, columns: int, random: np.random.Generator) -> Array:

@@ -29,6 +29,7 @@ from actdiag.sketches import Chart, Charts, Series
 from actdiag.theory import FixedPoint, critical_sigma_w2, fixed_point
 from actdiag.types import RunSpec
 
+UNITS = {Size.SMALL: 200, Size.PAPER: 1000}
 BLOCKS = 8
 """Independent draws of each depth scale; each is taken from the mean over a block of networks."""
 SWEEP = (1.0, 1.3, 1.5, 2.2, 2.5, 4.0)
@@ -78,7 +79,7 @@ class Schoenholz(Recipe):
 
     def measure(self, size: Size) -> Measured:
         """Fit the decays, find where differences stop shrinking, and train two depths."""
-        width, nets = (200 if size is Size.SMALL else 1000), NETS[True]
+        width, nets = UNITS[size], NETS[True]
         by_correlation = {s: _correlation_scales(s, width) for s in SWEEP}
         by_length = {s: _length_scales(s, width, nets) for s in SWEEP}
         values = {

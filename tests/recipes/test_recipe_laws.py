@@ -24,9 +24,20 @@ BRIEF = {Size.SMALL: (12, 2)}
 SHRUNK: dict[str, dict[str, Any]] = {
     "batchnorm": {"WIDTH": 16, "DRAWS": TWO, "STEPS": BRIEF},
     "cs231n": {"WIDTH": 32, "SAMPLES": 64, "DRAWS": {Size.SMALL: (2, 2)}},
+    "dead-relu": {"BLOCKS": 2, "NETS": {Size.SMALL: 64}, "PAIRS": {Size.SMALL: (2, 16)}},
     "dlfs": {"SAMPLES": 100, "DRAWS": TWO},
+    "glorot2010": {"UNITS": {Size.SMALL: 16}, "SAMPLES": 20, "DRAWS": 2},
+    "hanin2018": {"BLOCKS": 2, "NETS": {Size.SMALL: 4}},
     "he2015": {"WIDTH": 16, "DRAWS": TWO, "TRAINED": {Size.SMALL: (8, 12, 2)}},
     "lsuv2016": {"WIDTH": 16, "DRAWS": TWO, "STEPS": BRIEF},
+    "saxe2014": {"UNITS": {Size.SMALL: 12}, "NETWORKS": 2, "LAYERS": {Size.SMALL: (3, 5)}},
+    "schoenholz2017": {
+        "UNITS": {Size.SMALL: 40},
+        "BLOCKS": 2,
+        "NETS": {True: 2, False: 2},
+        "STEPS": 2,
+        "NETWORKS": 2,
+    },
 }
 """Sizes at which a recipe takes a second or two: what comes out means nothing."""
 
@@ -85,7 +96,7 @@ def test_claims_are_made_before_anything_is_run(
 
 @pytest.mark.parametrize("name", SHRUNK)
 def test_a_recipe_measures_what_it_claims_and_draws_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module(f"actdiag.recipes.{name}")
+    module = importlib.import_module(f"actdiag.recipes.{name.replace('-', '_')}")
     for setting, value in SHRUNK[name].items():
         assert hasattr(module, setting)
         monkeypatch.setattr(module, setting, value)
