@@ -190,25 +190,32 @@ def _figure(by_correlation: dict[float, list[float]], by_length: dict[float, lis
 
 def _chart(heading: str, y: str, found: dict[float, list[float]], which: int) -> Chart:
     edge = critical_sigma_w2(TANH, SIGMA_B2)
-    grid = [s for s in np.linspace(SWEEP[0], SWEEP[-1], 61).tolist() if abs(s - edge) > 0.05]
+    grid = np.linspace(SWEEP[0], SWEEP[-1], 61).tolist()
     points = [_point(s) for s in grid]
     predicted = [point.xi_q if which else point.xi_c for point in points]
+    if not which:
+        predicted = [
+            scale if abs(s - edge) > NEAR else math.nan for s, scale in zip(grid, predicted, strict=True)
+        ]
+    below, above = ([s for s in SWEEP if (s < edge) == side] for side in (True, False))
+    measured = (_measured("measured", below, found), _measured("", above, found))
     return Chart(
         heading,
         "sigma_w²",
         y,
-        (
-            Series(
-                "measured",
-                SWEEP,
-                [float(np.mean(found[s])) for s in SWEEP],
-                [min(found[s]) for s in SWEEP],
-                [max(found[s]) for s in SWEEP],
-            ),
-            Series("theory", grid, predicted, theory=True, group="measured"),
-        ),
-        log_y=not which,
+        (*measured, Series("theory", grid, predicted, theory=True, group="depth scale")),
     )
+
+
+NEAR = 0.1
+"""Distance from the edge within which theory's curve is not drawn: it leaves the figure."""
+
+
+def _measured(label: str, at: list[float], found: dict[float, list[float]]) -> Series:
+    """Return the mean over blocks, and their range."""
+    means = [float(np.mean(found[s])) for s in at]
+    low, high = ([end(found[s]) for s in at] for end in (min, max))
+    return Series(label, at, means, low, high, group="depth scale")
 
 
 def _scale_claims() -> tuple[Claim, ...]:
