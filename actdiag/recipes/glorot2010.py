@@ -71,15 +71,16 @@ class GlorotBengio(Recipe):
         "Training curves and test errors (figures 9 to 12, table 1) are not run.",
     )
     explained: ClassVar[Mapping[str, str]] = {
-        "gradients-level": "With inputs of N(0, 1) tanh is bent enough to lose what the weights keep, just as "
-        "mean-field theory expects. With inputs of N(0, 0.25²) it is nearly straight, and the claim comes out.",
-        "gradients-level-quiet": "At --size small there are 1024 features and 300 units, for which the normalised "
-        "initialization makes the first layer's arguments half as large again in variance, and tanh is bent more. "
-        "At the published size the claim comes out.",
+        "gradients-level": "With inputs of N(0, 1) tanh is bent enough to lose what the weights keep, just "
+        "as mean-field theory expects. With inputs of N(0, 0.25²) it is nearly straight, and the claim "
+        "comes out.",
+        "gradients-level-quiet": "At --size small there are 1024 features and 300 units, for which the "
+        "normalised initialization makes the first layer's arguments half as large again in variance, and "
+        "tanh is bent more. At the published size the claim comes out.",
         "jacobian-normalised-noise": "Without tanh the mean singular value of a wide square layer would be "
-        "8 / (3π) = 0.849; the slope of tanh at inputs of N(0, 1) lowers it just as random matrix theory expects. "
-        "With smaller inputs, and on digits, whose 64 pixels make the first layer's arguments small, the published "
-        "0.8 comes out. The paper does not say how large its inputs were.",
+        "8 / (3π) = 0.849; the slope of tanh at inputs of N(0, 1) lowers it just as random matrix theory "
+        "expects. With smaller inputs, and on digits, whose 64 pixels make the first layer's arguments "
+        "small, the published 0.8 comes out. The paper does not say how large its inputs were.",
     }
 
     def claims(self, size: Size) -> tuple[Claim, ...]:
