@@ -97,9 +97,9 @@ class Schoenholz(Recipe):
             **{name: _accuracies(depth) for name, depth in _DEPTHS.items()},
         }
         setting = (
-            f"tanh layers x {width} units, sigma_b² = {SIGMA_B2}, {BLOCKS} blocks of {nets} networks; "
-            f"training: {WIDTH} units, sigma_w² = {TRAINED}, {STEPS} steps of plain SGD on digits, batch "
-            f"{BATCH}, best rate of {' and '.join(map(str, RATES))}, {NETWORKS} networks"
+            f"tanh layers x {width} units, sigma_b² = {SIGMA_B2}, {BLOCKS} blocks of {nets} networks, of "
+            f"{NETS[False]} for ξc above the edge; training: {WIDTH} units, sigma_w² = {TRAINED}, {STEPS} steps of "
+            f"plain SGD on digits, batch {BATCH}, best rate of {' and '.join(map(str, RATES))}, {NETWORKS} networks"
         )
         return Measured(values, setting, (_figure(by_correlation, by_length),))
 
