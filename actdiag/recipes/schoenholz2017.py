@@ -98,8 +98,9 @@ class Schoenholz(Recipe):
         }
         setting = (
             f"tanh layers x {width} units, sigma_b² = {SIGMA_B2}, {BLOCKS} blocks of {nets} networks, of "
-            f"{NETS[False]} for ξc above the edge; training: {WIDTH} units, sigma_w² = {TRAINED}, {STEPS} steps of "
-            f"plain SGD on digits, batch {BATCH}, best rate of {' and '.join(map(str, RATES))}, {NETWORKS} networks"
+            f"{NETS[False]} for ξc above the edge; training: {WIDTH} units, sigma_w² = {TRAINED}, {STEPS} "
+            f"steps of plain SGD on digits, batch {BATCH}, best rate of {' and '.join(map(str, RATES))}, "
+            f"{NETWORKS} networks"
         )
         return Measured(values, setting, (_figure(by_correlation, by_length),))
 
