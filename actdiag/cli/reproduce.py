@@ -67,8 +67,8 @@ def _ran(recipe: Recipe, size: Size, gallery: Path, go_on: bool) -> bool:
 
 
 def _tell(reproduction: Reproduction, folder: Path) -> None:
-    from actdiag.reporters.reproductions import power, tally
     from actdiag.reporters.number_lines import measured
+    from actdiag.reporters.reproductions import power, tally
 
     facts = reproduction.facts
     click.echo(f"{facts['recipe']}: {tally(facts)}; {facts['setting']}")

@@ -11,8 +11,8 @@ from tiny_recipe import CHARTS, Tiny, claim
 
 from actdiag.recipes.base import Accepted
 from actdiag.recipes.running import reproduce
-from actdiag.reporters.reproductions import index_files, power, recipe_files, tally
 from actdiag.reporters.number_lines import accepted, expected, measured, strip
+from actdiag.reporters.reproductions import index_files, power, recipe_files, tally
 
 NASTY = "</style><script>alert(1)</script> & [x](y) `*_|"
 
