@@ -35,7 +35,9 @@ def mixed() -> Recording:
     """Return a grid in which nearly everything differs somewhere."""
     parts = [
         networks(seeds=range(2), depths=(2, 3))[0],
+        networks(("tanh",), ("he",))[0],
         networks(("tanh",), ("he",), features=20)[0],
+        networks(("tanh",), ("he",), loss="mse")[0],
         networks(("tanh",), ("he",), data="digits", features=64)[0],
         networks(("tanh",), ("he",), dtype="bfloat16", residual=True)[0],
     ]
@@ -68,9 +70,12 @@ def test_one_matrix_needs_no_label() -> None:
 
 def test_labels_name_the_fields_that_differ() -> None:
     labels = {sheet.label for sheet in compared(mixed()).sheets}
-    assert "depth 2, residual no, data gaussian, dtype float32" in labels
-    assert "depth 4, residual no, data gaussian, features 20, dtype float32" in labels
-    assert "depth 4, residual yes, data gaussian, dtype bfloat16" in labels
+    common = "data gaussian, {}loss cross_entropy, dtype float32"
+    assert f"depth 2, residual no, {common.format('')}" in labels
+    assert f"depth 4, residual no, {common.format('')}" in labels
+    assert f"depth 4, residual no, {common.format('features 20, ')}" in labels
+    assert "depth 4, residual no, data gaussian, loss mse, dtype float32" in labels
+    assert "depth 4, residual yes, data gaussian, loss cross_entropy, dtype bfloat16" in labels
 
 
 def test_gains_are_the_geometric_means_of_numpy() -> None:
@@ -169,9 +174,11 @@ def test_the_worst_finding_is_the_reason_and_coverage_never_is() -> None:
 
 def test_a_failed_draw_stays_with_its_network_and_has_no_vote() -> None:
     grid = networks(("tanh",), ("xavier", "he"), seeds=range(2))[0]
-    recording = with_failed(grid, "ValueError: no", act="tanh", init="xavier", seed=7, width=16)
+    recording = grid
+    for seed in (7, 8, 9):
+        recording = with_failed(recording, "ValueError: no", act="tanh", init="xavier", seed=seed)
     cell = only(compared(recording), "tanh", "xavier")
-    assert cell.votes == {"healthy": 2, FAILED: 1}
+    assert cell.votes == {"healthy": 2, FAILED: 3}
     assert (cell.verdict, cell.error) == ("healthy", "ValueError: no")
     assert cell.spec == recording.meta["runs"][cell.runs[0]]["spec"]
 
