@@ -63,6 +63,10 @@ class Activation:
     pieces: int = 1
     parameter: float | None = None
 
+    def __hash__(self) -> int:
+        """Return the name's hash: theory looks activations up all the time."""
+        return hash(self.name)
+
 
 ACTIVATIONS: Registry[Callable[..., Activation]] = Registry("activation")
 

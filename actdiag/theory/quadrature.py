@@ -40,9 +40,10 @@ def pieces(edges: Array, nodes: int = NODES) -> tuple[Array, Array]:
         nodes: for each piece.
     """
     points, weights = _legendre(nodes)
-    half, middle = 0.5 * np.diff(edges)[..., None], 0.5 * (edges[..., 1:] + edges[..., :-1])[..., None]
+    above, below = edges[..., 1:, None], edges[..., :-1, None]
+    half = 0.5 * (above - below)
     u = half * points
-    u += middle
+    u += 0.5 * (above + below)
     u = u.reshape(*edges.shape[:-1], -1)
     mass = normal_pdf(u)
     mass *= (half * weights).reshape(u.shape)
@@ -69,9 +70,14 @@ def _bends(kinks: tuple[float, ...], first: int, last: int) -> Array:
     return found
 
 
+def within_reach(u: Array) -> Array:
+    """Return u, or the end of what the quadrature covers."""
+    return np.minimum(np.maximum(u, -REACH), REACH)
+
+
 def split(points: Array, sigma: float, mean: float = 0.0) -> Array:
     """Return the edges of pieces in u, where z = mean + sigma u is split at `points`."""
-    inside = np.clip((points - mean) / sigma, -REACH, REACH)
+    inside = within_reach((points - mean) / sigma)
     return np.array(sorted({*BASE, *inside.tolist()}))
 
 

@@ -69,10 +69,16 @@ def _layer(act: Activation, layer: Layer, flow: Flow, between: Between) -> tuple
     """
     log_weight = _log_sigma_w2(layer, flow)
     z = enter(layer, log_weight, flow)
-    seen, after, log_factor = _through(act, z, between)
+    seen, log_factor = _normalised(z, between)
+    passed = Passed(response(act, seen.log_variance, seen.mean), _log_spread(act, seen))
+    after, log_passed = _leaving(passed, between)
     skips = between.residual and layer.fan_in * act.pieces == layer.fan_out
-    leaving = _add(flow, after) if skips else after
-    return _before(z), _after(act, seen), Step(log_weight, log_factor, skips), leaving
+    step = Step(log_weight, log_factor + log_passed, skips)
+    return _before(z), _after(act, seen, passed), step, _add(flow, after) if skips else after
+
+
+def _log_spread(act: Activation, z: Preactivation) -> float:
+    return log_spread(act, z.log_variance, z.log_delta, z.mean)
 
 
 @dataclass(frozen=True)
@@ -126,19 +132,29 @@ def enter(layer: Layer, log_weight: float, flow: Flow) -> Preactivation:
     return Preactivation(log_variance, log_delta, layer.bias_mean)
 
 
-def _through(act: Activation, z: Preactivation, between: Between) -> tuple[Preactivation, Flow, float]:
-    """Return the law that phi sees, what leaves, and ln of the factor on |gradient|^2 from there to z."""
-    seen, log_factor = z, 0.0
+@dataclass(frozen=True)
+class Passed:
+    """What phi makes of z: its moments, and ln of the squared distance of two samples, halved."""
+
+    response: Response
+    log_distance: float
+
+
+def _normalised(z: Preactivation, between: Between) -> tuple[Preactivation, float]:
+    """Return the law that phi sees, and ln of the factor on |gradient|^2 from there to z."""
     if between.norm != "none" and between.norm_place == "before":
-        seen, log_factor = _normalise(z, between.norm)
-    after = response(act, seen.log_variance, seen.mean)
-    distance = log_spread(act, seen.log_variance, seen.log_delta, seen.mean)
+        return _normalise(z, between.norm)
+    return z, 0.0
+
+
+def _leaving(passed: Passed, between: Between) -> tuple[Flow, float]:
+    """Return what leaves a layer, and ln of the factor on |gradient|^2 from there to what phi sees."""
+    after, distance, log_factor = passed.response, passed.log_distance, 0.0
     flow = Flow(after.log_second_moment, distance, after.mean_share)
     if between.norm == "layer" and between.norm_place == "after":
         log_scale = _log_sum(after.log_variance, math.log(EPSILON))
         flow, log_factor = Flow(after.log_variance - log_scale, distance - log_scale), -log_scale
-    log_kept = math.log1p(-between.dropout)
-    return seen, _drop(flow, between.dropout), log_factor + after.log_slope - log_kept
+    return _drop(flow, between.dropout), log_factor + after.log_slope - math.log1p(-between.dropout)
 
 
 def _drop(flow: Flow, probability: float) -> Flow:
@@ -191,17 +207,16 @@ def _before(z: Preactivation) -> Signal:
     )
 
 
-def _after(act: Activation, z: Preactivation) -> Signal:
+def _after(act: Activation, z: Preactivation, passed: Passed) -> Signal:
     """Return what a recording would say of the activation of z."""
-    after: Response = response(act, z.log_variance, z.mean)
-    log_distance = log_spread(act, z.log_variance, z.log_delta, z.mean)
+    after, log_distance = passed.response, passed.log_distance
     return Signal(
         after.log_second_moment,
         after.mean,
         exp(0.5 * after.log_variance),
         exp(0.5 * log_distance),
         _correlation(after.log_second_moment, log_distance),
-        _zero_fraction(act, z),
+        _zero_fraction(act, z, after),
         _saturated_fraction(act, z),
     )
 
@@ -211,11 +226,11 @@ def _correlation(log_second: float, log_distance: float) -> float:
     return math.nan if log_second == -math.inf else 1.0 - exp(log_distance - log_second)
 
 
-def _zero_fraction(act: Activation, z: Preactivation) -> float:
+def _zero_fraction(act: Activation, z: Preactivation, after: Response) -> float:
     """Return P(phi(z) = 0): the half-line where the activation dies."""
     if act.dies:
         return _share_below(min(act.kinks), z)
-    return float(z.log_variance == -math.inf and response(act, z.log_variance, z.mean).mean == 0.0)
+    return float(z.log_variance == -math.inf and after.mean == 0.0)
 
 
 def _saturated_fraction(act: Activation, z: Preactivation) -> float:

@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from actdiag.activations import Activation, Array, Function
-from actdiag.theory import maxout
+from actdiag.theory import maxout, quadrature
 from actdiag.theory.quadrature import BASE, REACH, bends, pieces, split
 from actdiag.theory.response import (
     SMALL,
@@ -208,8 +208,12 @@ def _conditioned(
             t, outer = pieces(edges[edges >= 0.0])
             outer *= 2.0
     shift = mean + sigma * common * t
-    cuts = (shape.bends(REACH * narrow) - shift[:, None]) / narrow
-    fixed = np.broadcast_to(np.array(BASE), (len(t), len(BASE)))
-    edges = np.sort(np.concatenate([fixed, np.clip(cuts, -REACH, REACH)], axis=1), axis=1)
+    cuts = shape.bends(REACH * narrow) - shift[:, None]
+    cuts /= narrow
+    edges = np.empty((len(t), len(BASE) + cuts.shape[1]))
+    edges[:, : len(BASE)], edges[:, len(BASE) :] = BASE, quadrature.within_reach(cuts)
+    edges.sort(axis=1)
     v, inner = pieces(edges)
-    return outer, shape.function(shift[:, None] + narrow * v), inner, v
+    z = narrow * v
+    z += shift[:, None]
+    return outer, shape.function(z), inner, v
