@@ -16,11 +16,10 @@ from actdiag.networks import initialiser_label, network_key, sheet_key, sheet_la
 from actdiag.numerals import numeral
 from actdiag.recording import Recording
 from actdiag.rules.base import Run
-from actdiag.types import NOT_JUDGED, VERDICTS, Diagnosis, Finding, Outcome, Severity
+from actdiag.types import Diagnosis, Finding, Outcome, Severity
+from actdiag.verdicts import FAILED, NOT_JUDGED, SIGNS
 
-FAILED = "could not be run"
-"""The verdict on a network none of whose draws could be measured."""
-ORDER = (*dict.fromkeys(VERDICTS.values()), NOT_JUDGED, FAILED)
+ORDER = tuple(SIGNS)
 """Verdicts, the best first."""
 _Part = TypeVar("_Part", Finding, Outcome)
 _ENDS: tuple[Literal["first"], Literal["last"]] = ("first", "last")

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from actdiag.verdicts import SIGNS
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -17,12 +19,12 @@ if TYPE_CHECKING:
     from actdiag.types import Diagnosis, Finding
 
 _VERDICTS = {
-    "healthy": ("✓", "#00684f"),
-    "trains worse than it could": ("!", "#7a5200"),
-    "does not train": ("✕", "#a8330f"),
+    "healthy": "#00684f",
+    "trains worse than it could": "#7a5200",
+    "does not train": "#a8330f",
 }
-"""Mark and colour: white on it has a contrast above 6:1. Any other verdict is grey."""
-_OTHER = ("?", "#56616c")
+"""White on these has a contrast above 6:1. Any other verdict is grey."""
+_OTHER = "#56616c"
 _SEVERITIES = {"error": "#a8330f", "warning": "#7a5200", "info": "#0b62a8"}
 _LINES = {"rms": "#2f81c9", "gradient norm": "#c9691f"}
 """Colours of the small curves: seen on white and on black."""
@@ -186,7 +188,7 @@ def _piece(
 
 
 def _heading(verdict: str) -> str:
-    mark, colour = _VERDICTS.get(verdict, _OTHER)
+    mark, colour = SIGNS.get(verdict, "?"), _VERDICTS.get(verdict, _OTHER)
     words = f"{mark} {verdict}"
     return f'<div style="font-size:16px;margin:2px 0 6px">{_chip(words, colour)}</div>'
 
@@ -203,7 +205,7 @@ def _tiles(verdicts: Mapping[str, str]) -> str:
     """Return a mark for each run, in order; its name and verdict show where the pointer rests."""
     tiles = []
     for run, verdict in list(verdicts.items())[:_MOST_TILES]:
-        mark, colour = _VERDICTS.get(verdict, _OTHER)
+        mark, colour = SIGNS.get(verdict, "?"), _VERDICTS.get(verdict, _OTHER)
         tiles.append(f'<i style="background:{colour}" title="{escape(run)}: {escape(verdict)}">{mark}</i>')
     style = (
         "<style>.actdiag-runs{display:flex;flex-wrap:wrap;gap:2px;max-width:52em;margin:6px 0}"

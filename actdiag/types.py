@@ -18,6 +18,7 @@ from actdiag.activations import activation
 from actdiag.errors import UsageError, unknown_name
 from actdiag.initialisers import initialiser
 from actdiag.notebook import diagnosis_html, finding_html
+from actdiag.verdicts import NOT_JUDGED
 
 CHOICES = {
     "norm": ("none", "batch", "layer"),
@@ -195,8 +196,6 @@ VERDICTS = {
     Severity.ERROR: "does not train",
 }
 """What the worst finding of a run means for the run."""
-NOT_JUDGED = "not judged"
-"""The verdict where nothing was found because no rule about gradients or activations could look."""
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,10 @@ import pytest
 from fake_comparison import networks, with_facts, with_failed
 from fake_recording import Floats, attached, diagnosis, fake, finding, simulate
 
-from actdiag.comparisons import FAILED, Cell, Comparison, is_comparison
+from actdiag.comparisons import Cell, Comparison, is_comparison
 from actdiag.recording import Recording, concatenate
 from actdiag.types import NOT_JUDGED, Diagnosis, Outcome, Severity
+from actdiag.verdicts import FAILED
 
 
 def compared(recording: Recording, *found: Any) -> Comparison:

@@ -21,11 +21,11 @@ ROOT = Path(actdiag.__file__).parent
 
 BASE = (
     "errors registry parameters types recording schema bins sources activations initialisers theory folders "
-    "importing kernel arrays tables notebook"
+    "importing kernel arrays tables notebook verdicts"
 )
 TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples "
-    "jacobians"
+    "jacobians threads"
 )
 FRAME_SIDE = (
     "rules settings diagnosis coverage numerals profiles panels svg plot plots curves networks comparisons "

@@ -17,12 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from actdiag import plots
-from actdiag.comparisons import FAILED, ORDER, Comparison
+from actdiag.comparisons import ORDER, Comparison
 from actdiag.plots.lines import FEW
 from actdiag.plots.style import LOOKS
 from actdiag.recording import concatenate
 from actdiag.reporters import REPORTERS
 from actdiag.types import Severity
+from actdiag.verdicts import FAILED, SIGNS
 
 
 def texts(figure: Figure) -> list[str]:
@@ -81,14 +82,14 @@ def test_a_verdict_has_a_colour_and_a_mark_and_both_are_explained() -> None:
     fills = [to_hex(box.get_facecolor()) for box in boxes]
     good, bad = LOOKS["healthy"], LOOKS["does not train"]
     assert fills == [good.fill, bad.fill, good.fill, bad.fill, good.fill, bad.fill]
-    marks = [word for word in texts(figure) if word in (good.mark, bad.mark)]
-    assert marks == [good.mark, bad.mark] * 3
+    signs = SIGNS["healthy"], SIGNS["does not train"]
+    assert [word for word in texts(figure) if word in signs] == [*signs] * 3
     assert {"healthy: 2", "does not train: 2"} <= set(texts(figure))
 
 
 def test_every_verdict_has_a_look_of_its_own_also_without_colours() -> None:
     assert set(LOOKS) == set(ORDER)
-    assert len({look.mark for look in LOOKS.values()}) == len(LOOKS)
+    assert len({SIGNS[verdict] for verdict in LOOKS}) == len(LOOKS) == len(SIGNS)
 
     def light(fill: str) -> float:
         return sum(

@@ -12,19 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from actdiag.cli.terminal import COLOURS, Terminal
-from actdiag.comparisons import FAILED, ORDER, Cell, Comparison, Sheet
+from actdiag.comparisons import ORDER, Cell, Comparison, Sheet
 from actdiag.numerals import numeral
 from actdiag.reporters.machine import plain
-from actdiag.types import NOT_JUDGED
+from actdiag.verdicts import FAILED, SIGNS
 
-SIGNS = {
-    "healthy": "✓",
-    "trains worse than it could": "!",
-    "does not train": "✕",
-    NOT_JUDGED: "?",
-    FAILED: "-",
-}
-PLAIN_SIGNS = {**SIGNS, "healthy": "+", "does not train": "x"}
+PLAIN_SIGNS = {**SIGNS, "healthy": "+", "does not train": "x", FAILED: "0"}
 """Where the terminal's encoding has no others."""
 BEST = 10
 """Networks of the ranking that are printed."""

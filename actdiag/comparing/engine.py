@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, as_completed, wait
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-
-import torch
 
 from actdiag.comparing.cells import CellResult, assemble, failed, run_cells
 from actdiag.comparing.chunks import chunked
@@ -16,6 +13,7 @@ from actdiag.comparing.journal import Journal
 from actdiag.errors import UsageError
 from actdiag.importing import one_line
 from actdiag.recording import Recording, concatenate
+from actdiag.threads import one_thread
 from actdiag.types import RunSpec
 
 Tell = Callable[[int, int], None]
@@ -98,7 +96,7 @@ def _here(chunks: Sequence[Sequence[RunSpec]], journal: Journal, count: _Count) 
 def _kept(chunk: Sequence[RunSpec], journal: Journal, count: _Count) -> Recording:
     results: list[CellResult] = []
     try:
-        with _one_thread():
+        with _ONE_AT_A_TIME, one_thread():
             for result in run_cells(chunk):
                 results.append(result)
                 count.add(1)
@@ -151,7 +149,7 @@ def _result(future: Future[Recording], chunk: Sequence[RunSpec]) -> Recording:
 
 def measure_chunk(chunk: Sequence[RunSpec]) -> Recording:
     """Measure a chunk on one thread: what a worker does."""
-    with _one_thread():
+    with _ONE_AT_A_TIME, one_thread():
         return assemble(list(run_cells(chunk)))
 
 
@@ -161,15 +159,3 @@ def _in_order(order: Sequence[str], found: dict[str, Recording], measured: Seque
         return concatenate(measured)
     parts = found | {run: recording.of(run) for recording in measured for run in recording.runs}
     return concatenate([parts[run] for run in order])
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread, for one cell of this process at a time."""
-    with _ONE_AT_A_TIME:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from actdiag.comparisons import FAILED, Cell, Comparison, Sheet
+from actdiag.comparisons import Cell, Comparison, Sheet
+from actdiag.verdicts import FAILED
 
 Part = TypeVar("Part")
 

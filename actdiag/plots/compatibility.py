@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from matplotlib.patches import Rectangle
 
-from actdiag.comparisons import FAILED, Cell, Comparison, Gain
+from actdiag.comparisons import Cell, Comparison, Gain
 from actdiag.comparisons import Sheet as Matrix
 from actdiag.numerals import numeral
 from actdiag.plots.blocks import pages
 from actdiag.plots.keys import draw_keys, draw_mark
 from actdiag.plots.picture import Picture, Sheet
 from actdiag.plots.style import INK, LOOKS, MUTED, shortened
+from actdiag.verdicts import FAILED
 
 MOST_ROWS = 60
 """Rows of cells on a page."""

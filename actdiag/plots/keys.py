@@ -9,6 +9,7 @@ from matplotlib.patches import Rectangle
 from actdiag.comparisons import ORDER, Cell
 from actdiag.plots.picture import Sheet
 from actdiag.plots.style import INK, LOOKS
+from actdiag.verdicts import SIGNS
 
 FOOT = 0.5
 """Inches above the foot of a picture at which the keys stand."""
@@ -17,7 +18,7 @@ FOOT = 0.5
 def draw_mark(paper: Sheet, verdict: str, x: float, y: float, size: float) -> None:
     """Draw a verdict's mark about a point."""
     look = LOOKS[verdict]
-    paper.text(x, y, look.mark, size, weight="bold", ha="center", va="center", color=look.ink)
+    paper.text(x, y, SIGNS[verdict], size, weight="bold", ha="center", va="center", color=look.ink)
 
 
 def draw_keys(paper: Sheet, cells: Iterable[Cell], left: float = 0.15) -> None:

@@ -10,12 +10,13 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from actdiag.comparisons import FAILED, Cell, Comparison
+from actdiag.comparisons import Cell, Comparison
 from actdiag.panels import Panel, activation_panels, axis_words, gradient_panels, shared_axis, span
 from actdiag.plots.blocks import Block, blocks, pages
 from actdiag.plots.keys import draw_keys, draw_mark
 from actdiag.plots.picture import Picture, Sheet
 from actdiag.plots.style import BLUE, INK, MUTED, VERMILION, shortened
+from actdiag.verdicts import FAILED
 
 LAYERS = 10
 """Histograms in a row; of a deeper network evenly spread layers."""

@@ -11,8 +11,7 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from actdiag.comparisons import FAILED
-from actdiag.types import NOT_JUDGED
+from actdiag.verdicts import FAILED, NOT_JUDGED
 
 INK, MUTED, BLUE, GREEN, VERMILION = "#1d2329", "#5b6570", "#0b62a8", "#00806a", "#bf4a08"
 """Colours as in the report; the three for data stay apart for colour-blind readers."""
@@ -21,19 +20,18 @@ RULE = "#e3e6e9"
 
 
 class Look(NamedTuple):
-    """How a verdict is drawn: never by its colour alone."""
+    """The colours of a verdict, which its sign stands on."""
 
-    mark: str
     fill: str
     ink: str
 
 
 LOOKS = {
-    "healthy": Look("✓", "#d3e8f7", "#0a4f88"),
-    "trains worse than it could": Look("!", "#fdf1c2", "#6b4d00"),
-    "does not train": Look("✕", "#f3b793", "#7a2600"),
-    NOT_JUDGED: Look("?", "#eceff1", MUTED),
-    FAILED: Look("\u2013", "#ffffff", MUTED),
+    "healthy": Look("#d3e8f7", "#0a4f88"),
+    "trains worse than it could": Look("#fdf1c2", "#6b4d00"),
+    "does not train": Look("#f3b793", "#7a2600"),
+    NOT_JUDGED: Look("#eceff1", MUTED),
+    FAILED: Look("#ffffff", MUTED),
 }
 """Each verdict's look: blue, yellow and vermilion, which also differ in lightness."""
 

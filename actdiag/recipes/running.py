@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import torch
 
 from actdiag.errors import ActdiagError
 from actdiag.recipes.base import Claim, Measured, Recipe, Size
 from actdiag.recipes.judging import judge
 from actdiag.sketches import Sketch
+from actdiag.threads import one_thread
 
 DIGITS = 6
 """Significant digits that are kept of a number."""
@@ -55,17 +53,6 @@ def reproduce(recipe: Recipe, size: Size = Size.SMALL) -> Reproduction:
         "figures": [{"file": f"{part.name}.png", "alt": part.alt} for part in measured.sketches],
     }
     return Reproduction(facts, measured.sketches)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute in one thread, so that sums are taken in the same order whatever the machine does besides."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _claim(recipe: Recipe, claim: Claim, measured: Measured) -> dict[str, Any]:

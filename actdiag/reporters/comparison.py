@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actdiag.comparisons import FAILED, ORDER, Cell, Comparison, Gain, Sheet
+from actdiag.comparisons import ORDER, Cell, Comparison, Gain, Sheet
 from actdiag.numerals import interval, numeral
 from actdiag.recording import Recording
 from actdiag.reporters.families import HEIGHT, SLOTS, WIDTH
@@ -15,16 +15,17 @@ from actdiag.reporters.pages import environment
 from actdiag.reporters.plates import plate_of, plates
 from actdiag.reporters.strips import COLUMNS, foot
 from actdiag.reporters.strips import HEIGHT as HEIGHT_OF_STRIP
-from actdiag.types import NOT_JUDGED, Diagnosis
+from actdiag.types import Diagnosis
+from actdiag.verdicts import FAILED, NOT_JUDGED, SIGNS
 
 _VERDICTS = {
-    "healthy": ("good", "\u2713", "healthy"),
-    "trains worse than it could": ("fair", "!", "worse"),
-    "does not train": ("bad", "\u2715", "fails"),
-    NOT_JUDGED: ("none", "?", "not judged"),
-    FAILED: ("failed", "\u2205", "not run"),
+    "healthy": ("good", "healthy"),
+    "trains worse than it could": ("fair", "worse"),
+    "does not train": ("bad", "fails"),
+    NOT_JUDGED: ("none", "not judged"),
+    FAILED: ("failed", "not run"),
 }
-"""CSS class, mark and short word of each verdict."""
+"""CSS class and short word of each verdict."""
 
 
 _SHAPES = (
@@ -92,8 +93,8 @@ def _by_name(comparison: Comparison) -> dict[str, Cell]:
 
 def _verdict(name: str) -> dict[str, Any]:
     """Return how a verdict is shown: its place among all, CSS class, mark, short word and full name."""
-    tone, mark, word = _VERDICTS[name]
-    return {"name": name, "tone": tone, "mark": mark, "word": word, "place": ORDER.index(name)}
+    tone, word = _VERDICTS[name]
+    return {"name": name, "tone": tone, "mark": SIGNS[name], "word": word, "place": ORDER.index(name)}
 
 
 def _title(comparison: Comparison) -> str:

@@ -13,9 +13,10 @@ from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.reporters.comparison import comparison_page
 from actdiag.reporters.figures import BOX, chart, histograms
-from actdiag.reporters.pages import MARKS, TONES, environment, finding_words, layer_rows
+from actdiag.reporters.pages import TONES, environment, finding_words, layer_rows
 from actdiag.rules.base import Run
-from actdiag.types import NOT_JUDGED, Diagnosis, Finding, Severity
+from actdiag.types import Diagnosis, Finding, Severity
+from actdiag.verdicts import NOT_JUDGED, SIGNS
 
 _MEANINGS = {
     "healthy": "Signal and gradient reach every layer: nothing found keeps this network from learning.",
@@ -49,7 +50,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "title": profiles.title(run),
         "verdict": verdict,
         "tone": TONES.get(verdict, "fair"),
-        "mark": MARKS[TONES.get(verdict, "fair")],
+        "mark": SIGNS.get(verdict, "?"),
         "sentence": _BROKE if _broke_later(findings) else _MEANINGS.get(verdict, ""),
         "votes": diagnosis.votes,
         "runs": [_vote(diagnosis.of(name), name) for name in diagnosis.runs],

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from actdiag.comparisons import FAILED, ORDER, Cell, Comparison, Gain
+from actdiag.comparisons import ORDER, Cell, Comparison, Gain
 from actdiag.numerals import numeral
 from actdiag.panels import Panel, activation_panels, gradient_panels
 from actdiag.profiles import Profile, backward_profile, forward_profile
 from actdiag.reporters.pages import finding_words, layer_rows
 from actdiag.reporters.strips import Strip, chosen_layers, strip
 from actdiag.rules.base import Run
-from actdiag.types import NOT_JUDGED, Diagnosis, RunSpec
+from actdiag.types import Diagnosis, RunSpec
+from actdiag.verdicts import FAILED, NOT_JUDGED
 
 
 @dataclass(frozen=True)

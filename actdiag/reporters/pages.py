@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 TONES = {"healthy": "good", "trains worse than it could": "fair", "does not train": "bad"}
 """The CSS class of a verdict; of the others it is fair."""
-MARKS = {"good": "\u2713", "fair": "!", "bad": "\u2715"}
-"""What stands before a verdict, so that colour never tells it alone."""
 _EVIDENCE = ("measured", "expected", "threshold", "threshold_source")
 
 
