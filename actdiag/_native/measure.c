@@ -78,7 +78,7 @@ static void measure_run(const Block *block, int64_t unit, const float *x, int64_
     for (int64_t i = 0; i < n; i += PIECE) {
         int64_t size = n - i < PIECE ? n - i : PIECE;
         add_run(x + i, size, pivot, sums, extremes);
-        count(x + i, size, counts);
+        if (counts) count(x + i, size, counts);
     }
     row(block, SECOND)[unit] = sums[1];
     row(block, HIGHEST)[unit] = extremes[0], row(block, LOWEST)[unit] = extremes[1];
@@ -100,12 +100,19 @@ static void begin_run(const Block *block, int64_t unit, const float *x, int64_t 
 static void measure_runs(const View *view, const Block *block, Counts *counts) {
     int several = view->positions > 1;
     int64_t outer = several ? view->samples : 1, size = several ? view->positions : view->samples;
+    int64_t waiting = 0; /* values of short runs that lie side by side: they are counted together */
+    int together = view->unit_step == size && size < PIECE;
     for (int64_t sample = 0; sample < outer; sample++) {
         for (int64_t unit = 0; unit < view->units; unit++) {
             const float *x = view->data + sample * view->sample_step + unit * view->unit_step;
             double deviation;
             if (sample == 0) begin_run(block, unit, x, several ? size : 1);
-            measure_run(block, unit, x, size, &deviation, counts);
+            measure_run(block, unit, x, size, &deviation, together ? NULL : counts);
+            waiting += size;
+            if (together && (waiting >= PIECE || unit + 1 == view->units)) {
+                count(x + size - waiting, waiting, counts);
+                waiting = 0;
+            }
             row(block, FIRST)[unit] += deviation;
             if (several) add_sample(block, unit, deviation, (double)size);
         }
