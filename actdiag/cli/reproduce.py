@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 def command(names: tuple[str, ...], every: bool, size: str, out: Path | None) -> None:
     """Measure published results again and write a page on each: what was published, expected, measured.
 
+    Names: batchnorm, cs231n, dead-relu, dlfs, glorot2010, hanin2018, he2015, lsuv2016, saxe2014,
+    schoenholz2017. The small size takes seconds to half a minute each, paper up to some minutes.
+
     \b
     actdiag reproduce he2015
     actdiag reproduce --all --size paper --out gallery

@@ -96,6 +96,12 @@ def test_a_size_that_is_none_is_refused() -> None:
     assert "'huge' is not one of 'small', 'paper'" in run("dlfs", "--size", "huge", code=2)
 
 
+def test_the_help_names_every_recipe() -> None:
+    words = " ".join(run("--help").split())
+    names = words.partition("Names: ")[2].partition(".")[0]
+    assert names.split(", ") == sorted(RECIPES)
+
+
 def test_real_recipes_are_found() -> None:
     assert {"batchnorm", "cs231n", "dlfs", "he2015", "lsuv2016"} <= set(RECIPES)
     with pytest.raises(ActdiagError, match="did you mean 'lsuv2016'"):
