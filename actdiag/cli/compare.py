@@ -41,7 +41,9 @@ JOURNAL = ".cells"
 @click.option("--workers", default=1, show_default=True, type=int, help="Processes that measure.")
 @click.option("--scheduler", metavar="ADDRESS", help="Measure on a Dask cluster: tcp://127.0.0.1:8786.")
 @click.option("--resume", is_flag=True, help="Go on with the cells that an interrupted run has finished.")
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/compare-<8 digits>]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/compare-<8 digits>]"
+)
 @writing_options
 @rule_options
 def command(
