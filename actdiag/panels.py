@@ -45,17 +45,28 @@ class Panel:
     notes: tuple[str, ...] = ()
 
 
-def activation_panels(view: Run) -> list[Panel]:
-    """Return the histogram of each layer's activation; over the whole range where phi is bounded."""
+def activation_panels(view: Run, one_axis: bool = False) -> list[Panel]:
+    """Return the histogram of each layer's activation; over the whole range where phi is bounded.
+
+    Args:
+        view: the run.
+        one_axis: all layers have the widest one's axis, as in the lectures: what shrinks becomes a spike.
+            Else each has its own where the narrowest would not be legible on it.
+    """
     rows = view.at("activation").first_of_each("layer").to_frame()
-    return _panels(view, rows, _bounds(view))
+    return _panels(view, rows, _bounds(view), one_axis)
 
 
-def gradient_panels(view: Run) -> list[Panel]:
-    """Return the histogram of each hidden layer's gradient; of the head's if that is all."""
+def gradient_panels(view: Run, one_axis: bool = False) -> list[Panel]:
+    """Return the histogram of each hidden layer's gradient; of the head's if that is all.
+
+    Args:
+        view: the run.
+        one_axis: see `activation_panels`.
+    """
     rows = gradient_rows(view)
     hidden = rows[rows["layer"].isin(view.at("activation")["layer"].tolist())]
-    return _panels(view, hidden if len(hidden) else rows, None)
+    return _panels(view, hidden if len(hidden) else rows, None, one_axis)
 
 
 def span(panel: Panel) -> str:
@@ -90,13 +101,13 @@ def _bounds(view: Run) -> tuple[float, float] | None:
     return ranges.pop() if len(ranges) == 1 else None
 
 
-def _panels(view: Run, rows: pd.DataFrame, bounds: tuple[float, float] | None) -> list[Panel]:
+def _panels(view: Run, rows: pd.DataFrame, bounds: tuple[float, float] | None, one_axis: bool) -> list[Panel]:
     recording = view.recording
     if bounds is not None and all(index in recording.linear for index in rows.index):
         bars = [coarsen(recording.linear[index], 2).astype(np.float64) for index in rows.index]
         return [_panel(row, *bounds, bar) for (_, row), bar in zip(rows.iterrows(), bars, strict=True)]
     counts = [recording.histograms.get(index) for index in rows.index]
-    ranges = _common([_range(count) for count in counts])
+    ranges = _common([_range(count) for count in counts], one_axis)
     return [
         _panel(row, *ends, None if count is None else _spread(count, *ends))
         for (_, row), count, ends in zip(rows.iterrows(), counts, ranges, strict=True)
@@ -109,10 +120,10 @@ def _range(counts: NDArray[np.int64] | None) -> tuple[float, float]:
     return min(float(ends[0]), 0.0), max(float(ends[1]), 0.0)
 
 
-def _common(ranges: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Give all layers one axis where that leaves each of them legible."""
+def _common(ranges: list[tuple[float, float]], always: bool) -> list[tuple[float, float]]:
+    """Give all layers one axis, always or where that leaves each of them legible."""
     sizes = [high - low for low, high in ranges if high > low]
-    if sizes and max(sizes) <= SHARED_WITHIN * min(sizes):
+    if sizes and (always or max(sizes) <= SHARED_WITHIN * min(sizes)):
         ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(ranges)
     return [_centred(*ends) if ends[1] > ends[0] else (-1.0, 1.0) for ends in ranges]
 

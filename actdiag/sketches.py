@@ -94,9 +94,9 @@ Sketch = Histograms | Charts
 
 def activations(label: str, recording: Recording) -> Row:
     """Return the histograms of the activations of a recording's first run."""
-    return Row(label, tuple(activation_panels(Run.of(recording, recording.runs[0]))))
+    return Row(label, tuple(activation_panels(Run.of(recording, recording.runs[0]), one_axis=True)))
 
 
 def gradients(label: str, recording: Recording) -> Row:
     """Return the histograms of the gradients of a recording's first run."""
-    return Row(label, tuple(gradient_panels(Run.of(recording, recording.runs[0]))))
+    return Row(label, tuple(gradient_panels(Run.of(recording, recording.runs[0]), one_axis=True)))

@@ -84,7 +84,7 @@ def _columns(block: Sequence[_Row]) -> int:
 def _row(init: str, cell: Cell, comparison: Comparison, tensors: Sequence[str]) -> _Row:
     if cell.verdict != FAILED:
         run = comparison.run(cell)
-        found = [TENSORS[tensor][0](run) for tensor in tensors]
+        found = [TENSORS[tensor][0](run, one_axis=True) for tensor in tensors]
     else:
         found = [[] for _ in tensors]
     words = tuple(_axis(panels) for panels in found)

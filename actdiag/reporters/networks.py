@@ -119,7 +119,7 @@ class Network:
 def network(comparison: Comparison, cell: Cell, number: int) -> Network:
     """Return a network's part, its numbers taken from the draw that stands for it."""
     run = comparison.run(cell)
-    activations, gradients = activation_panels(run), gradient_panels(run)
+    activations, gradients = activation_panels(run, one_axis=True), gradient_panels(run, one_axis=True)
     layers = [panel.layer for panel in activations or gradients]
     chosen = chosen_layers(layers)
     return Network(
