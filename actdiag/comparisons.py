@@ -22,6 +22,10 @@ from actdiag.verdicts import FAILED, NOT_JUDGED, SIGNS
 ORDER = tuple(SIGNS)
 """Verdicts, the best first."""
 _Part = TypeVar("_Part", Finding, Outcome)
+_ROUNDING = {"float64": 2.0**-52, "float32": 2.0**-23, "bfloat16": 2.0**-7}
+"""The step from 1 to the next number of a format."""
+_ROUNDINGS = 4.0
+"""How many of them, relative to the rms, a std_across must exceed to be told from rounding."""
 _ENDS: tuple[Literal["first"], Literal["last"]] = ("first", "last")
 _FORWARD, _BACKWARD = "activation", "preactivation_grad"
 
@@ -250,15 +254,17 @@ def _record(rank: int, cell: Cell) -> dict[str, Any]:
 def _gains(recording: Recording) -> dict[str, pd.DataFrame]:
     """Return, measured and by theory, each run's gains per layer: one row per run.
 
-    They reach as far as the quantity is a number above 0: what has become 0, NaN or Inf tells no factor.
+    They reach as far as the quantity is a number above 0: what has become 0, NaN or Inf tells no factor, nor
+    does a std_across that is but the rounding of values that are all the same.
     """
     rows = recording.rows
     depths = {run: facts["spec"]["depth"] for run, facts in recording.meta["runs"].items()}
     rows = rows[rows["tensor"].isin((_FORWARD, _BACKWARD)) & (rows["layer"] <= rows["run"].map(depths))]
     norm = rows["rms"] * np.sqrt(rows["units"])
-    rows = rows.assign(norm=norm, lost=rows["nan_count"] + rows["inf_count"]).drop_duplicates(
-        ["run", "source", "tensor", "layer"]
-    )
+    lost, measured = rows["nan_count"] + rows["inf_count"], rows["source"] == "measured"
+    least = rows["dtype"].map(_ROUNDING).fillna(0.0) * rows["rms"] * measured
+    rows = rows.assign(norm=norm, lost=lost, least=_ROUNDINGS * least)
+    rows = rows.drop_duplicates(["run", "source", "tensor", "layer"])
     return {source: _ratios(rows[rows["source"] == source]) for source in ("measured", "theory")}
 
 
@@ -276,7 +282,8 @@ def _columns(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         ("gradient", _BACKWARD, "norm", -1),
     )
     for name, tensor, quantity, way in quantities:
-        known = (ordered["lost"] == 0) & (ordered[quantity] > 0) & np.isfinite(ordered[quantity])
+        least = ordered["least"] if quantity == "std_across" else 0.0
+        known = (ordered["lost"] == 0) & (ordered[quantity] > least) & np.isfinite(ordered[quantity])
         ends = ordered[known & (ordered["tensor"] == tensor)]
         first, last = (ends.drop_duplicates("run", keep=keep).set_index("run") for keep in _ENDS)
         steps = (last["layer"] - first["layer"]).where(lambda apart: apart > 0)

@@ -24,6 +24,8 @@ def replacing(folder: Path) -> Iterator[Path]:
         ActdiagError: the folder cannot be written.
     """
     fresh, aside = (folder.with_name(folder.name + ending) for ending in (FRESH, ASIDE))
+    if folder.exists() and not folder.is_dir():
+        raise ActdiagError(f"{folder} is a file, expected a folder: name another")
     try:
         recover(folder)
         shutil.rmtree(fresh, ignore_errors=True)

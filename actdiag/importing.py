@@ -125,9 +125,10 @@ def describe(value: Any) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    r"""Return an exception's type and text without line breaks.
+    r"""Return an exception's type and text in one line of printable characters.
 
     >>> one_line(ValueError("two\nlines"))
     'ValueError: two lines'
     """
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    words = " ".join(str(error).split()) or "it gave no reason"
+    return f"{type(error).__name__}: {''.join(c if c.isprintable() else '?' for c in words)}"

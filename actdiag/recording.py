@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from actdiag import schema
 from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
 from actdiag.bins import LINEAR_BINS, LOG_BINS
-from actdiag.errors import SchemaError
+from actdiag.errors import ActdiagError, SchemaError
 from actdiag.folders import replacing
 from actdiag.notebook import recording_html
 
@@ -101,12 +101,14 @@ class Recording:
         return self.histograms, self.linear, self.units
 
     def save(self, folder: str | Path) -> Path:
-        """Write the recording's files into `folder`, which is replaced as a whole.
+        """Write the recording's files into `folder`; a recording that is there is replaced as a whole.
 
         Raises:
-            ActdiagError: the folder cannot be written.
+            ActdiagError: the folder holds something else, or cannot be written.
         """
-        folder = Path(folder)
+        folder = Path(folder).resolve()
+        if folder.is_dir() and any(folder.iterdir()) and not (folder / "meta.json").is_file():
+            raise ActdiagError(f"{folder} holds something else than a recording: name another folder")
         with replacing(folder) as fresh:
             self.write(fresh)
         return folder

@@ -1,4 +1,4 @@
-"""How many threads torch computes with."""
+"""The surroundings that torch computes in, whatever they are outside: one thread, and gradients."""
 
 from __future__ import annotations
 
@@ -17,3 +17,10 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def with_gradients() -> Iterator[None]:
+    """Record graphs, also where the caller has turned gradients off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield

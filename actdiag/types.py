@@ -269,8 +269,9 @@ class Diagnosis:
         return {run: self.of(run).run_verdict for run in self.runs}
 
     def __str__(self) -> str:
-        """Return the verdict and, for each run, what was found and what to do about it."""
-        lines = [self.verdict.upper()]
+        """Return the verdict, of several runs how many got which; what was found, and what to do about it."""
+        counts = (f"{count} of {len(self.runs)} runs: {verdict}" for verdict, count in self.votes.items())
+        lines = ["; ".join(counts) if len(self.runs) > 1 else self.verdict.upper()]
         for found in self.findings:
             run = f" in {found.run}" if len(self.runs) > 1 else ""
             lines += [f"{found.severity.value} {found.code} {found.name}{run}: {found.message}"]
@@ -310,7 +311,7 @@ class Diagnosis:
 
     @property
     def verdict(self) -> str:
-        """Return the verdict that most runs got: healthy, not judged, and so on."""
+        """Return the verdict that most runs got, as draws of one network; of others ask `of(run)`."""
         return next(iter(self.votes), "nothing to judge")
 
     @property

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -78,10 +79,71 @@ def test_quiet_prints_the_counts_alone() -> None:
     assert run(*SMALL, *PAIRS, "--quiet").output.count("\n") == 1
 
 
-def test_a_cell_that_cannot_run_is_told_and_the_others_are_there() -> None:
-    output = run("--width", "16", "--batch", "1", "--norm", "batch", "--depth", "2", "--format", "csv").output
+BROKEN = ["--width", "16", "--batch", "1", "--norm", "batch", "--depth", "2", "--format", "csv"]
+"""Its batch has too few samples for its norm."""
+
+
+def test_where_no_cell_can_run_the_exit_code_says_so() -> None:
+    output = run(*BROKEN, "--out", "out", code=1).output
     assert output.startswith("1 network: could not be run 1\n")
     assert "UsageError: --norm batch needs at least 2 samples, got 1" in output
+    assert "1 of 1 cells could not be run, the first for UsageError: --norm batch" in output
+    assert Recording.load("out").runs == ("tanh-xavier-2x16-normbatch-batch1",)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the second network of the pairs raise, and every second draw."""
+    from actdiag.comparing import cells, engine
+
+    def run_cells(specs: list[RunSpec]) -> Iterator[object]:
+        for spec, done in zip(specs, cells.run_cells(specs), strict=True):
+            yield cells.failed(spec, "ValueError: no") if spec == pairs()[1] or spec.seed == 1 else done
+
+    monkeypatch.setattr(engine, "run_cells", run_cells)
+
+
+def test_a_cell_that_fails_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        failing(patch)
+        output = run(*SMALL, *PAIRS, "--out", "out").output
+        assert "1 of 4 cells could not be run, the first for ValueError: no. The same command" in output
+        run(*SMALL, *PAIRS, "--out", "out", "--resume", "--fail-on", "error", code=3)
+        run(*SMALL, "--depth", "3", "--seeds", "3", "--out", "sound", "--fail-on", "error", code=3)
+    output = run(*SMALL, *PAIRS, "--out", "out", "--resume").output
+    assert "going on: 3 of 4 cells are finished" in output
+    assert not Path("out.cells").exists()
+    assert Recording.load("out") == compare(pairs())
+
+
+def test_what_is_not_the_journals_stays() -> None:
+    Path("out.cells").mkdir()
+    (Path("out.cells") / "thesis.txt").write_text("mine")
+    compare(pairs()[:1], journal="out.cells")
+    run(*SMALL, *PAIRS, "--out", "out")
+    assert [path.name for path in Path("out.cells").iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_the_place_of_the_journal_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("out.cells").write_text("mine")
+    monkeypatch.setattr("actdiag.comparing.engine.run_cells", lambda specs: pytest.fail("it was measured"))
+    assert "cannot keep finished cells in out.cells" in run(*SMALL, "--out", "out", code=1).output
+    assert Path("out.cells").read_text() == "mine"
+
+
+def test_an_interruption_while_drawing_says_where_the_cells_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("actdiag.reporters.report", interrupted)
+    result = CliRunner().invoke(cli, ["compare", *SMALL, *PAIRS, "--out", "out"])
+    assert "finished cells are kept in out.cells: the same command with --resume goes on" in result.output
+    assert len(list(Path("out.cells").iterdir())) == 1
+
+
+def test_diagnose_judges_a_comparison_network_by_network() -> None:
+    first = run(*SMALL, *PAIRS, "--out", "out").output
+    again = CliRunner().invoke(cli, ["diagnose", "out"]).output
+    assert again == first.removesuffix("Wrote out\n")
 
 
 def test_workers_and_this_process_write_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

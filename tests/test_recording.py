@@ -161,3 +161,18 @@ def test_a_table_of_other_columns_is_refused_by_their_names(tmp_path: Path) -> N
     table.drop(columns=["dtype", "expected_low"]).assign(extra="1").to_csv(folder / "rows.csv", index=False)
     with pytest.raises(ActdiagError, match=r"lacks .*expected_low.* and has extra"):
         Recording.load(folder)
+
+
+def test_save_refuses_what_is_not_a_recordings(tmp_path: Path) -> None:
+    recording = scan(RunSpec(depth=1, width=4, batch=8))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.txt").write_text("mine")
+    with pytest.raises(ActdiagError, match="file is a file, expected a folder: name another"):
+        recording.save(tmp_path / "file")
+    with pytest.raises(
+        ActdiagError, match="folder holds something else than a recording: name another folder"
+    ):
+        recording.save(tmp_path / "folder")
+    assert (tmp_path / "file").read_text() == (tmp_path / "folder" / "thesis.txt").read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

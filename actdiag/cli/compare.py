@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import (
+    FOUND,
     exit_if_found,
     rule_options,
     settings_from,
@@ -25,6 +26,7 @@ from actdiag.sources import parse_source
 from actdiag.types import RunSpec
 
 if TYPE_CHECKING:
+    from actdiag.comparing.journal import Journal
     from actdiag.recording import Recording
 
 JOURNAL = ".cells"
@@ -70,7 +72,8 @@ def command(
     """Measure every combination, say which train, and draw them side by side.
 
     Nothing is trained. --init all leaves out constant and takes normal:0.01 and uniform:0.05; --gain is for
-    the initializers that have one. Each cell runs on one thread: --workers 2 or more uses the others.
+    the initializers that have one. xavier is xavier_uniform, he is he_normal, the lectures' randn /
+    sqrt(fan_in) is lecun_normal. Each cell runs on one thread: --workers 2 or more uses the others.
 
     \b
     actdiag compare --init normal:0.01 --init xavier --init he --act tanh --act relu
@@ -87,6 +90,7 @@ def command(
         load("actdiag.comparing", "actdiag.comparing.grid", "actdiag.comparisons", *reporting(formats))
     from actdiag.cli.matrix import show
     from actdiag.comparing import grid as grids
+    from actdiag.comparing.journal import Journal
     from actdiag.comparisons import Comparison
     from actdiag.diagnosis import diagnose
     from actdiag.reporters import check_folder, report
@@ -94,18 +98,53 @@ def command(
     specs = grids.grid(base, acts=act, inits=init, depths=depth, widths=width, seeds=seeds, gain=gain)
     folder = out or Path("reports") / grids.slug(specs)
     check_folder(folder, [spec.slug for spec in specs], force)
-    journal = folder.with_name(folder.name + JOURNAL)
-    if not resume and journal.exists():
-        click.echo(f"leaving the finished cells in {journal}: --resume would go on with them", err=True)
-        shutil.rmtree(journal, ignore_errors=True)
-    recording = _measure(specs, _executor(workers, scheduler), journal, terminal)
-    diagnosis = diagnose(recording, settings)
-    with terminal.doing("drawing"):
-        report(recording, diagnosis, folder, formats, force=force)
-    shutil.rmtree(journal, ignore_errors=True)
-    show(terminal, Comparison(recording, diagnosis))
+    journal = Journal(folder.with_name(folder.name + JOURNAL))
+    with _kept(journal, resume):
+        recording = _measure(specs, _executor(workers, scheduler), journal, terminal)
+        diagnosis = diagnose(recording, settings)
+        with terminal.doing("drawing"):
+            report(recording, diagnosis, folder, formats, force=force)
+    comparison = Comparison(recording, diagnosis)
+    show(terminal, comparison)
     terminal.wrote(folder)
+    errors = [facts["error"] for facts in recording.meta["runs"].values() if facts.get("error")]
+    if not errors:
+        journal.discard()
+    else:
+        _tell_failed(errors, len(recording.runs), fail_on)
     exit_if_found(diagnosis, fail_on)
+
+
+@contextmanager
+def _kept(journal: Journal, resume: bool) -> Iterator[None]:
+    """Keep finished cells in the journal while the block runs, and say so where it is interrupted."""
+    if not resume and journal.chunks:
+        click.echo(
+            f"leaving the finished cells in {journal.folder}: --resume would go on with them", err=True
+        )
+        journal.discard()
+    journal.check()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if journal.chunks:
+            click.echo(
+                f"finished cells are kept in {journal.folder}: the same command with --resume goes on",
+                err=True,
+            )
+        raise
+    finally:
+        journal.tidy()
+
+
+def _tell_failed(errors: Sequence[str], cells: int, fail_on: str | None) -> None:
+    """Say how many cells failed; leave with 1 where all did, with 3 where --fail-on was given."""
+    words = f"{len(errors)} of {cells} cells could not be run, the first for {errors[0]}"
+    click.echo(f"{words.removesuffix('.')}. The same command with --resume tries them again.", err=True)
+    if len(errors) == cells:
+        click.get_current_context().exit(1)
+    if fail_on is not None:
+        click.get_current_context().exit(FOUND)
 
 
 def _check_workers(workers: int, scheduler: str | None) -> None:
@@ -124,16 +163,16 @@ def _executor(workers: int, scheduler: str | None) -> Any:
     return pools.pool(workers) if workers > 1 else nullcontext()
 
 
-def _measure(specs: tuple[RunSpec, ...], executor: Any, journal: Path, terminal: Terminal) -> Recording:
-    """Measure the grid; finished cells stay in the journal until the report is written."""
+def _measure(specs: tuple[RunSpec, ...], executor: Any, journal: Journal, terminal: Terminal) -> Recording:
+    """Measure the grid; what is found in the journal is told, and not measured again."""
     from actdiag.comparing import compare
 
-    try:
-        with executor as engine, terminal.counting("measuring", "cells") as tell:
-            return compare(specs, engine, journal=journal, tell=tell)
-    except KeyboardInterrupt:
-        if journal.exists():
-            click.echo(
-                f"finished cells are kept in {journal}: the same command with --resume goes on", err=True
-            )
-        raise
+    before = [len(journal.chunks)]
+    with executor as engine, terminal.counting("measuring", "cells") as tell:
+
+        def told(done: int, total: int) -> None:
+            if before.pop() if before else 0:
+                click.echo(f"going on: {done} of {total} cells are finished", err=True)
+            tell(done, total)
+
+        return compare(specs, engine, journal=journal.folder, tell=told)

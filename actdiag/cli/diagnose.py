@@ -22,17 +22,22 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Judge the recording in FOLDER again, with other rules or thresholds.
+    """Judge the recording in FOLDER again, of one network or of many, with other rules or thresholds.
 
     \b
     actdiag diagnose reports/tanh-xavier-10x256 --set AD101.floor=1e-2
     actdiag diagnose reports/tanh-xavier-10x256 --select AD1,AD2 --fail-on warning
     """
+    from actdiag.cli.matrix import show
+    from actdiag.comparisons import Comparison, is_comparison
     from actdiag.diagnosis import diagnose
     from actdiag.recording import Recording
 
     settings = settings_from(select, ignore, assignments)
     recording = Recording.load(folder)
     diagnosis = diagnose(recording, settings)
-    Terminal(as_json, quiet).show(recording, diagnosis)
+    if is_comparison(recording):
+        show(Terminal(as_json, quiet), Comparison(recording, diagnosis))
+    else:
+        Terminal(as_json, quiet).show(recording, diagnosis)
     exit_if_found(diagnosis, fail_on)

@@ -32,15 +32,16 @@ def show(terminal: Terminal, comparison: Comparison) -> None:
     terminal.line(*_counts(comparison))
     if terminal.quiet:
         return
+    numbers = all(terminal.fits(_table(terminal, sheet, gains=True)) for sheet in comparison.sheets)
     for sheet in comparison.sheets:
         terminal.console.print()
         if sheet.label:
             terminal.line((sheet.label, "bold"))
-        terminal.console.print(_matrix(terminal, sheet))
+        terminal.console.print(_table(terminal, sheet, gains=True) if numbers else _matrix(terminal, sheet))
     signs = _signs(terminal)
     words = (f"{signs[verdict]} {verdict}" for verdict in _present(comparison))
     terminal.console.print()
-    terminal.line(f"{', '.join(words)}. {_LEGEND}")
+    terminal.line(f"{', '.join(words)}.{f' {_LEGEND}' if numbers else ''}")
     terminal.console.print()
     _ranking(terminal, comparison)
 
@@ -69,11 +70,9 @@ def _counts(comparison: Comparison) -> Iterator[str | tuple[str, str]]:
 
 
 def _matrix(terminal: Terminal, sheet: Sheet) -> Table:
-    """Return the richest matrix that fits: with gains, with marks alone, or as lists."""
-    for drawn in (_table(terminal, sheet, gains=True), _table(terminal, sheet, gains=False)):
-        if terminal.fits(drawn):
-            return drawn
-    return _list(sheet)
+    """Return the richer matrix that fits: of marks alone, or as lists."""
+    drawn = _table(terminal, sheet, gains=False)
+    return drawn if terminal.fits(drawn) else _list(sheet)
 
 
 def _table(terminal: Terminal, sheet: Sheet, gains: bool) -> Table:

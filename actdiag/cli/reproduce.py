@@ -46,7 +46,7 @@ def command(names: tuple[str, ...], every: bool, size: str, out: Path | None) ->
         raise UsageError(f"name recipes or give --all. Known: {', '.join(RECIPES)}.")
     gallery = GALLERY if out is None else out
     recipes = [RECIPES[name] for name in (RECIPES if every else dict.fromkeys(names))]
-    check_place(gallery, [recipe.name for recipe in recipes])
+    check_place(gallery, [recipe.name for recipe in recipes], Size(size))
     failed = [recipe.name for recipe in recipes if not _ran(recipe, Size(size), gallery, every)]
     if failed:
         raise ActdiagError(f"could not run {', '.join(failed)}: see above")

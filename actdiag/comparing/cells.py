@@ -69,7 +69,7 @@ class _Cells:
             network = self._network(spec, batch, gain)
             return _measured(spec, batch, facts, _STRUCTURES[key], network)
         part = Part.of(scan(spec))
-        _keep(_STRUCTURES, key, Structure.of(part))
+        _keep(_STRUCTURES, key, Structure.of(part, batch.note))
         return part
 
     def _network(self, spec: RunSpec, batch: Batch, gain: float) -> Network:
@@ -124,7 +124,7 @@ def _measured(
     said = {
         "spec": facts,
         "loss": {**structure.loss, "value": plain_number(loss.item())},
-        "notes": list(structure.notes),
+        "notes": [*filter(None, [batch.note]), *structure.notes],
         "command": spec.command(),
         "theory": reason,
     }

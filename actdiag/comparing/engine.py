@@ -13,7 +13,7 @@ from actdiag.comparing.journal import Journal
 from actdiag.errors import UsageError
 from actdiag.importing import one_line
 from actdiag.recording import Recording, concatenate
-from actdiag.threads import one_thread
+from actdiag.threads import one_thread, with_gradients
 from actdiag.types import RunSpec
 
 Tell = Callable[[int, int], None]
@@ -39,7 +39,7 @@ def compare(
         executor: any `concurrent.futures.Executor`, of processes or Dask's `client.get_executor()`; None
             measures in this process.
         journal: a folder that keeps finished cells, also when the comparison is interrupted; those it holds
-            already are not measured again.
+            already are not measured again. Data that changed in between are not noticed.
         tell: is called with the numbers of finished and of all cells.
 
     Returns:
@@ -55,6 +55,8 @@ def compare(
     """
     wanted = _by_name(specs)
     order = list(wanted)
+    if executor is not None and not isinstance(executor, Executor):
+        raise UsageError(f"executor is a concurrent.futures.Executor, got {executor!r}")
     kept = Journal(None if journal is None else Path(journal))
     found = kept.finished(order)
     chunks = chunked(wanted[name] for name in order if name not in found)
@@ -65,6 +67,8 @@ def compare(
 
 def _by_name(specs: Iterable[RunSpec]) -> dict[str, RunSpec]:
     """Return each different spec once, in order."""
+    if isinstance(specs, RunSpec) or not isinstance(specs, Iterable):
+        raise UsageError(f"compare takes several RunSpecs, got {specs!r}: write compare([RunSpec(...), ...])")
     wanted: dict[str, RunSpec] = {}
     for spec in specs:
         if not isinstance(spec, RunSpec):
@@ -96,7 +100,7 @@ def _here(chunks: Sequence[Sequence[RunSpec]], journal: Journal, count: _Count) 
 def _kept(chunk: Sequence[RunSpec], journal: Journal, count: _Count) -> Recording:
     results: list[CellResult] = []
     try:
-        with _ONE_AT_A_TIME, one_thread():
+        with _ONE_AT_A_TIME, one_thread(), with_gradients():
             for result in run_cells(chunk):
                 results.append(result)
                 count.add(1)
@@ -149,7 +153,7 @@ def _result(future: Future[Recording], chunk: Sequence[RunSpec]) -> Recording:
 
 def measure_chunk(chunk: Sequence[RunSpec]) -> Recording:
     """Measure a chunk on one thread: what a worker does."""
-    with _ONE_AT_A_TIME, one_thread():
+    with _ONE_AT_A_TIME, one_thread(), with_gradients():
         return assemble(list(run_cells(chunk)))
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import re
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -12,20 +15,36 @@ from actdiag import __version__
 from actdiag.errors import ActdiagError, SchemaError
 from actdiag.recording import Recording
 
+_OWN = re.compile(r"[0-9a-f]{16}(\.actdiag-(new|old))?")
+"""What a journal calls its folders; anything else there is somebody's."""
+
 
 class Journal:
     """Recordings of finished chunks, a folder each; without a folder it keeps nothing on disk."""
 
     def __init__(self, folder: Path | None) -> None:
         """Open the journal in `folder`, None for none."""
-        self._folder = folder
+        self.folder = folder
 
-    def finished(self, wanted: Iterable[str]) -> dict[str, Recording]:
-        """Return the runs among `wanted` that earlier runs of this version finished, without failed ones.
+    @property
+    def chunks(self) -> list[Path]:
+        """Return the folders of finished chunks.
 
         Raises:
-            ActdiagError: the folder cannot be read.
+            ActdiagError: the journal is no folder, or cannot be read.
         """
+        if self.folder is None or not self.folder.exists():
+            return []
+        try:
+            return sorted(place for place in self.folder.iterdir() if _OWN.fullmatch(place.name))
+        except OSError as error:
+            raise ActdiagError(
+                f"cannot keep finished cells in {self.folder}: {error.strerror or error}. Move it away, or "
+                "name another --out."
+            ) from error
+
+    def finished(self, wanted: Iterable[str]) -> dict[str, Recording]:
+        """Return the runs among `wanted` that earlier runs of this version finished, without failed ones."""
         names = set(wanted)
         found: dict[str, Recording] = {}
         for recording in self._recordings():
@@ -34,20 +53,9 @@ class Journal:
                     found[run] = recording.of(run)
         return found
 
-    def add(self, recording: Recording) -> None:
-        """Keep a finished chunk.
-
-        Raises:
-            ActdiagError: the folder cannot be written.
-        """
-        if self._folder is None or not recording.runs:
-            return
-        digest = hashlib.sha256("\n".join(recording.runs).encode()).hexdigest()
-        recording.save(self._folder / digest[:16])
-
     def _recordings(self) -> Iterator[Recording]:
         """Yield what can be read; what cannot, or comes from other versions, is measured again."""
-        for place in self._places():
+        for place in self.chunks:
             try:
                 recording = Recording.load(place)
             except SchemaError:
@@ -56,14 +64,36 @@ class Journal:
             if wrote == (__version__, torch.__version__):
                 yield recording
 
-    def _places(self) -> list[Path]:
-        if self._folder is None:
-            return []
-        try:
-            return sorted(place for place in self._folder.iterdir() if place.is_dir())
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise ActdiagError(
-                f"cannot read {self._folder}: {error.strerror or error}. Name another --out."
-            ) from error
+    def check(self) -> None:
+        """Say before anything is measured that nothing can be kept there.
+
+        Raises:
+            ActdiagError: the nearest folder that exists cannot be written.
+        """
+        if self.folder is None:
+            return
+        near = next(place for place in (self.folder, *self.folder.resolve().parents) if place.exists())
+        if not (near.is_dir() and os.access(near, os.W_OK)):
+            raise ActdiagError(f"cannot write into {near}: name another with --out")
+
+    def add(self, recording: Recording) -> None:
+        """Keep a finished chunk.
+
+        Raises:
+            ActdiagError: the folder cannot be written.
+        """
+        if self.folder is None or not recording.runs:
+            return
+        digest = hashlib.sha256("\n".join(recording.runs).encode()).hexdigest()
+        recording.save(self.folder / digest[:16])
+
+    def discard(self) -> None:
+        """Remove the chunks, and the folder if nothing else is in it."""
+        for place in self.chunks:
+            shutil.rmtree(place, ignore_errors=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Remove the folder if it is empty."""
+        if self.folder is not None and self.folder.is_dir() and not any(self.folder.iterdir()):
+            self.folder.rmdir()

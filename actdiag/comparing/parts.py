@@ -22,6 +22,8 @@ from actdiag.types import RunSpec
 Columns = Mapping[str, NDArray[Any]]
 SITE: Final = tuple(name for name in schema.SITE if name not in (*schema.COUNTED, "run", "source"))
 """What differs from row to row of a run besides numbers."""
+LONGEST = 300
+"""Characters of an error that are kept."""
 _MODULE: Final = tuple(name for name in schema.MODULES if name != "run")
 
 
@@ -73,7 +75,8 @@ class Part:
 
 def failed(spec: RunSpec, error: str) -> Part:
     """Return the run of a network that could not be measured: no rows, and why."""
-    facts = {"spec": asdict(spec), "loss": {}, "notes": [], "command": spec.command(), "error": error}
+    words = error if len(error) <= LONGEST else f"{error[:LONGEST]}..."
+    facts = {"spec": asdict(spec), "loss": {}, "notes": [], "command": spec.command(), "error": words}
     nothing = Histograms.none(), Histograms.none(LINEAR_BINS), Units.none()
     sites = Sites(_empty(SITE), np.empty(0, dtype=object))
     return Part(spec.slug, facts, sites, np.empty((0, len(NUMBERS))), nothing, _empty(_MODULE))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 
 from actdiag.errors import ActdiagError
 
@@ -16,6 +17,9 @@ def pool(workers: int) -> Iterator[Executor]:
     """Yield a pool of so many processes; a Ctrl-C is left to this one, which lets them finish a chunk."""
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts)
     try:
+        with _starting():
+            for _ in range(workers):
+                executor.submit(int)  # each starts a worker
         yield executor
     finally:
         executor.shutdown(cancel_futures=True)
@@ -23,6 +27,19 @@ def pool(workers: int) -> Iterator[Executor]:
 
 def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Ignore interrupts while processes are made: they inherit it, for the time of their imports as well."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -76,8 +76,8 @@ class Structure:
     _with_theory: dict[Any, Sites] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, part: Part) -> Structure:
-        """Return the structure of a network that was recorded."""
+    def of(cls, part: Part, about_data: str) -> Structure:
+        """Return the structure of a network that was recorded, without the note about its data."""
         measured = int((part.sites.sources == "measured").sum())
         columns = {name: values[:measured] for name, values in part.sites.columns.items()}
         pairs = zip(columns["module"].tolist(), columns["tensor"].tolist(), strict=True)
@@ -94,7 +94,7 @@ class Structure:
             Sites(columns, part.sites.sources[:measured]),
             part.modules,
             part.facts["loss"],
-            part.facts["notes"],
+            [note for note in part.facts["notes"] if note != about_data],
         )
 
     def chain(self, spec: Mapping[str, Any]) -> Chain:

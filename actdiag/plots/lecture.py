@@ -27,8 +27,8 @@ _LABEL, _MARGIN, _BETWEEN = 1.45, 0.15, 0.3
 _TALL, _ROW, _HEADING = 0.34, 0.53, 0.73
 """Inches: an initialiser's name, the edge, between the halves; bars, a row, and the heading of a block."""
 _CAPTION = (
-    "below a row, the axis of all its histograms, or of each; a bar of exact zeros may leave its frame; of "
-    "several draws, the first with the network's verdict"
+    "below a row, the axis of all its histograms; a bar of exact zeros may leave its frame; of several "
+    "draws, the first with the network's verdict"
 )
 
 Floats = NDArray[np.float64]

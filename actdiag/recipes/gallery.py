@@ -8,6 +8,7 @@ from typing import Any
 
 from actdiag.errors import ActdiagError
 from actdiag.folders import recover, replace_file, replacing
+from actdiag.recipes.base import Size
 from actdiag.recipes.running import Reproduction
 from actdiag.reporters.reproductions import MARK, index_files, recipe_files
 
@@ -15,8 +16,8 @@ GALLERY = Path("reports/gallery")
 FACTS = "claims.json"
 
 
-def check_place(gallery: Path, names: list[str]) -> None:
-    """Raise before anything is run where writing would overwrite what is not the gallery's.
+def check_place(gallery: Path, names: list[str], size: Size) -> None:
+    """Raise before anything is run where writing would overwrite what is not the gallery's, or a larger run.
 
     Raises:
         ActdiagError: a file or folder in the way, with what to do.
@@ -28,15 +29,23 @@ def check_place(gallery: Path, names: list[str]) -> None:
         if path.exists() and not (path.is_file() and MARK in path.read_text("utf-8", "replace")):
             raise ActdiagError(f"{path} was not written by actdiag reproduce: name another folder with --out")
     for name in names:
-        _check_folder(gallery / name, name)
+        _check_folder(gallery / name, name, size)
 
 
-def _check_folder(folder: Path, name: str) -> None:
+def _check_folder(folder: Path, name: str, size: Size) -> None:
     if not folder.exists():
         return
     ours = folder.is_dir() and (not any(folder.iterdir()) or (folder / FACTS).is_file())
     if not ours:
         raise ActdiagError(f"{folder} exists and is no reproduction of {name}: name another with --out")
+    if (
+        size is Size.SMALL
+        and (folder / FACTS).is_file()
+        and _read(folder / FACTS).get("size") == Size.PAPER.value
+    ):
+        raise ActdiagError(
+            f"{folder} holds a run of the published size: give --size paper, or name another with --out"
+        )
 
 
 def write(reproduction: Reproduction, gallery: Path) -> Path:

@@ -75,7 +75,10 @@ def readme(recipes: Sequence[Facts]) -> str:
 
 def _line(claim: Facts) -> str:
     says = f"**{claim['outcome']}**: {_inline(claim['says'])} ({_inline(claim['where'])})"
-    return f"{says}: {_inline(claim['published'])}; measured {measured(claim)}"
+    accepted_words = (
+        f"published {_inline(claim['published'])}; {_inline(claim['statistic'])}: {measured(claim)}"
+    )
+    return f"{says}: {accepted_words}, accepted {accepted(claim)}"
 
 
 def _inline(text: str) -> str:

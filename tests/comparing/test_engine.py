@@ -68,6 +68,50 @@ def test_what_is_no_spec_is_told() -> None:
         compare(["xavier"])  # type: ignore[list-item]
 
 
+@pytest.mark.parametrize("wrong", [None, SPECS[0], 4])
+def test_one_spec_or_none_is_told(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=r"^compare takes several RunSpecs, got .*: write compare\(\["):
+        compare(wrong)
+
+
+@pytest.mark.parametrize("wrong", [4, ThreadPoolExecutor, "threads"])
+def test_what_is_no_executor_is_told(wrong: Any) -> None:
+    with pytest.raises(UsageError, match=r"^executor is a concurrent\.futures\.Executor, got "):
+        compare(SPECS[:1], wrong)
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_are_measured_where_the_caller_has_turned_them_off(off: Callable[[], Any]) -> None:
+    with off():
+        recording, alone = compare(SPECS[:2]), scan(SPECS[0])
+        assert not torch.is_grad_enabled()
+    assert recording == compare(SPECS[:2])
+    assert alone == scan(SPECS[0])
+
+
+def test_a_note_about_data_stays_with_its_own() -> None:
+    many, all_there = (RunSpec(depth=1, width=8, data="digits", batch=batch) for batch in (4000, 1797))
+    notes = [compare([spec]).meta["runs"][spec.slug]["notes"] for spec in (many, all_there, many)]
+    assert notes[0] == notes[2] == ["digits has 1797 samples: batch is 1797, not 4000"]
+    assert notes[1] == []
+
+
+def test_an_error_is_one_short_printable_line() -> None:
+    recording = compare([BROKEN], Lost())
+    (facts,) = recording.meta["runs"].values()
+    assert facts["error"] == "ValueError: " + ("a?b " * 100)[: 300 - len("ValueError: ")] + "..."
+
+
+class Lost(Executor):
+    """Stands for a pool that loses every chunk for a long reason."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Fail at once."""
+        future: Future[Any] = Future()
+        future.set_exception(ValueError("a\x1bb " * 100))
+        return future
+
+
 def test_a_cell_that_raises_becomes_a_run_with_its_error() -> None:
     recording = compare([SPECS[0], BROKEN, SPECS[1]])
     assert recording.runs == (SPECS[0].slug, BROKEN.slug, SPECS[1].slug)

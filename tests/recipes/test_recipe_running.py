@@ -124,25 +124,25 @@ def test_a_folder_that_was_renamed_aside_comes_back(tmp_path: Path) -> None:
 
 
 def test_a_fresh_gallery_and_its_own_files_are_no_obstacle(tmp_path: Path) -> None:
-    check_place(tmp_path / "new", ["tiny"])
+    check_place(tmp_path / "new", ["tiny"], Size.SMALL)
     (tmp_path / "tiny").mkdir()
-    check_place(tmp_path, ["tiny"])
+    check_place(tmp_path, ["tiny"], Size.SMALL)
     write(reproduce(Tiny()), tmp_path)
-    check_place(tmp_path, ["tiny"])
+    check_place(tmp_path, ["tiny"], Size.SMALL)
 
 
 def test_what_is_not_the_gallerys_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ActdiagError, match="file is a file, expected a folder: name another with --out"):
-        check_place(tmp_path / "file", [])
+        check_place(tmp_path / "file", [], Size.SMALL)
     (tmp_path / "README.md").write_text("# My project")
     with pytest.raises(ActdiagError, match=r"README\.md was not written by actdiag reproduce"):
-        check_place(tmp_path, [])
+        check_place(tmp_path, [], Size.SMALL)
     (tmp_path / "README.md").unlink()
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "mine.txt").write_text("")
     with pytest.raises(ActdiagError, match="tiny exists and is no reproduction of tiny"):
-        check_place(tmp_path, ["tiny"])
+        check_place(tmp_path, ["tiny"], Size.SMALL)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"recipe": "other"}'])
@@ -153,3 +153,14 @@ def test_damaged_claims_are_named(tmp_path: Path, text: str) -> None:
         ActdiagError, match=r"cannot read .*claims\.json: .* Remove it, or reproduce it again"
     ):
         found(tmp_path)
+
+
+def test_a_small_run_does_not_take_the_place_of_one_at_the_published_size(tmp_path: Path) -> None:
+    write(reproduce(Tiny(), Size.PAPER), tmp_path)
+    with pytest.raises(
+        ActdiagError, match="tiny holds a run of the published size: give --size paper, or name"
+    ):
+        check_place(tmp_path, ["tiny"], Size.SMALL)
+    check_place(tmp_path, ["tiny"], Size.PAPER)
+    write(reproduce(Tiny(), Size.SMALL), tmp_path)
+    check_place(tmp_path, ["tiny"], Size.SMALL)
