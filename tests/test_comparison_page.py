@@ -13,7 +13,7 @@ from fake_recording import diagnosis, finding
 
 from actdiag.panels import Panel
 from actdiag.profiles import Curve
-from actdiag.recording import Recording
+from actdiag.recording import Recording, concatenate
 from actdiag.reporters import REPORTERS
 from actdiag.reporters.families import Series, family_chart
 from actdiag.reporters.strips import PITCH, chosen_layers, strip
@@ -124,6 +124,15 @@ def test_draws_that_disagree_are_counted_in_the_square_and_in_words() -> None:
     page = html(recording, diagnosis(recording, finding(recording.runs[0])))
     assert "✓ healthy 2/3" in page
     assert "2 of 3 draws: healthy; 1 of 3 draws: does not train. Shown: seed 1." in part(page, 0)
+
+
+def test_draws_are_told_exactly_where_all_networks_have_as_many() -> None:
+    recording = networks(("tanh",), ("he", "xavier"), seeds=range(3))[0]
+    assert "judged by 3 draws of its weights" in words(html(recording, diagnosis(recording)))
+    fewer = concatenate([recording.of(run) for run in recording.runs[:-1]])
+    assert "judged by up to 3 draws of its weights" in words(html(fewer, diagnosis(fewer)))
+    single = networks(("tanh",), ("he", "xavier"))[0]
+    assert "judged by" not in words(html(single, diagnosis(single)))
 
 
 def test_a_failed_network_shows_its_error_and_how_to_run_it() -> None:

@@ -65,7 +65,7 @@ def context(comparison: Comparison) -> dict[str, Any]:
         "plate_of": plate_of(found),
         "ranking": [_ranked(place, cell, networks) for place, cell in enumerate(comparison.ranking, start=1)],
         "settings": any(sheet.label for sheet in comparison.sheets),
-        "draws": max(len(cell.runs) for cell in comparison.cells),
+        "draws": [len(cell.runs) for cell in comparison.cells],
         "networks": list(networks.values()),
         "slots": range(min(SLOTS, max(len(sheet.inits) for sheet in comparison.sheets))),
         "sources": sources(networks.values()),

@@ -21,7 +21,8 @@ from actdiag.verdicts import NOT_JUDGED, SIGNS
 _MEANINGS = {
     "healthy": "Signal and gradient reach every layer: nothing found keeps this network from learning.",
     "trains worse than it could": "This network learns, but something at its start holds it back.",
-    "does not train": "At no usual learning rate does plain gradient descent bring it to 30% of ten classes.",
+    "does not train": "At no usual learning rate does plain gradient descent bring it to 30% accuracy on "
+    "ten classes.",
     "nothing to judge": "No run was judged.",
     NOT_JUDGED: "No rule about signal or gradient could look at this network: see the reasons below.",
 }
