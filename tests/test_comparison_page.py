@@ -135,6 +135,23 @@ def test_draws_are_told_exactly_where_all_networks_have_as_many() -> None:
     assert "judged by" not in words(html(single, diagnosis(single)))
 
 
+def test_a_healthy_network_says_what_is_worth_knowing_and_not_that_nothing_was_found() -> None:
+    recording = networks(("tanh",), ("he", "xavier"))[0]
+    first, second = recording.runs
+    told = (
+        (first, "AD203", "dull"),
+        (first, "AD202", "odd"),
+        (first, "AD203", "dull"),
+        (first, "AD001", "made"),
+    )
+    found = [finding(run, Severity.INFO, code=code, name=name) for run, code, name in told]
+    page = html(recording, diagnosis(recording, *found))
+    assert "Nothing that keeps it from training; worth knowing: dull, odd." in page
+    assert "Nothing that keeps it from training." in page
+    assert page.count("Nothing found") == 1  # in the part of the second, of which nothing is said
+    assert "Nothing found" in part(page, recording.runs.index(second))
+
+
 def test_a_failed_network_shows_its_error_and_how_to_run_it() -> None:
     page = html(*grid())
     own = words(part(page, 12))

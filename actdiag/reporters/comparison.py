@@ -15,7 +15,7 @@ from actdiag.reporters.pages import environment
 from actdiag.reporters.plates import plate_of, plates
 from actdiag.reporters.strips import COLUMNS, foot
 from actdiag.reporters.strips import HEIGHT as HEIGHT_OF_STRIP
-from actdiag.types import Diagnosis
+from actdiag.types import Diagnosis, Severity
 from actdiag.verdicts import FAILED, NOT_JUDGED, SIGNS
 
 _VERDICTS = {
@@ -165,7 +165,7 @@ def _ranked(place: int, cell: Cell, networks: Mapping[str, Network]) -> dict[str
         "network": networks[cell.runs[0]],
         "verdict": _verdict(cell.verdict),
         "gains": [{"key": _key(gain.measured), "words": _factor(gain.measured)} for gain in gains],
-        "reason": _reason(cell),
+        "reason": _reason(cell, networks[cell.runs[0]].diagnosis),
     }
 
 
@@ -178,8 +178,17 @@ def _factor(value: float) -> str:
     return "" if value != value else f"\u00d7{numeral(value, padded=True)}"
 
 
-def _reason(cell: Cell) -> str:
+def _reason(cell: Cell, diagnosis: Diagnosis) -> str:
     """Return why a network has its verdict, without the gains: they have columns of their own."""
     if cell.finding is not None:
         return cell.finding.message
-    return "Nothing found." if cell.verdict not in (FAILED, NOT_JUDGED) else cell.reason
+    if cell.verdict in (FAILED, NOT_JUDGED):
+        return cell.reason
+    names = ", ".join(_worth_knowing(diagnosis))
+    return f"Nothing that keeps it from training{names and f'; worth knowing: {names}'}."
+
+
+def _worth_knowing(diagnosis: Diagnosis) -> list[str]:
+    """Return the names of the findings that are mere information about the network, each once."""
+    info = (finding for finding in diagnosis.findings if finding.severity is Severity.INFO)
+    return list(dict.fromkeys(finding.name for finding in info if not finding.code.startswith("AD0")))
