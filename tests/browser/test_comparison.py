@@ -172,12 +172,45 @@ def test_on_paper_everything_is_unfolded_and_controls_are_gone(visit: Visit) -> 
     assert page.locator("nav").is_hidden()
 
 
+@pytest.mark.parametrize("width", [1440, 1010, 990, 375])
+def test_the_ranking_fits_and_stays_a_table(visit: Visit, width: int) -> None:
+    page = visit.show("comparison", width)
+    table = page.get_by_role("region", name="The ranking").get_by_role("table")
+    box = table.evaluate("(each) => [each.parentElement.scrollWidth, each.parentElement.clientWidth]")
+    assert box[0] <= box[1]
+    assert table.get_by_role("columnheader").count() == 9
+    assert table.get_by_role("row").count() == 1 + 13
+    assert table.get_by_role("rowheader").count() == 13
+    assert table.get_by_role("cell").count() == 13 * 8
+    ends = "(each) => [each.getBoundingClientRect().left, each.getBoundingClientRect().right]"
+    for cell in table.locator("tbody tr").last.locator("> *").all():
+        left, right = cell.evaluate(ends)
+        assert 0 <= left < right <= width
+
+
+def test_on_a_phone_a_reason_has_the_whole_width_and_factors_have_names(visit: Visit) -> None:
+    page = visit.show("comparison", 375)
+    row = page.locator("#ranked tbody tr").first
+    reason = row.locator(".why").bounding_box()
+    assert reason is not None
+    assert reason["width"] > 280
+    assert row.evaluate("(each) => each.getBoundingClientRect().height") < 150
+    names = "(each) => getComputedStyle(each, '::before').content"
+    told = [cell.evaluate(names).partition("/")[0].strip('" ') for cell in row.locator("> *").all()[4:]]
+    assert told == ["none", "rms", "std_across", "gradient", "none"]
+    heading(page, "gradient down").click()
+    assert column(page, 7)[:12] == sorted(column(page, 7)[:12], key=number)
+
+
 def test_fourteen_columns_fit_a_desk(visit: Visit) -> None:
     page = visit.show("wide", 1440)
     box = page.locator(".matrix").first.evaluate(
         "(each) => [each.parentElement.scrollWidth, each.parentElement.clientWidth]"
     )
     assert box[0] <= box[1]
+    assert (
+        page.locator("#ranked").evaluate("(each) => each.offsetWidth - each.parentElement.clientWidth") <= 0
+    )
     page = visit.show("wide", 375)
     scroll = page.locator(".scroll").first
     scroll.evaluate("(each) => { each.scrollLeft = 400 }")
