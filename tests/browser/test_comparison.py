@@ -164,15 +164,57 @@ def test_without_javascript_everything_can_be_read(bare: Visit, name: str) -> No
     assert page.locator("article.finding").first.is_visible()
 
 
-def test_on_paper_everything_is_unfolded_and_controls_are_gone(visit: Visit) -> None:
+def heights(page: Any, place: str) -> list[float]:
+    """Return how high each of the parts is, 0 where it is not seen."""
+    found = page.evaluate(
+        "(place) => [...document.querySelectorAll(place)].map((each) => each.getBoundingClientRect().height)",
+        place,
+    )
+    return [float(height) for height in found]
+
+
+def test_on_paper_figures_are_unfolded_and_of_the_networks_those_open_on_screen(visit: Visit) -> None:
     page = visit.show("comparison")
     page.emulate_media(media="print")
-    assert page.locator("#r3 .command").first.evaluate("(each) => each.getBoundingClientRect().height") > 0
+    assert min(heights(page, ".plate .strips, .plate .charts, .matrix, #ranked")) > 0
+    assert len(heights(page, ".plate:not([open])")) > 0
+    assert set(heights(page, "#networks, .single, .single .command")) == {0.0}
+    page.evaluate("document.querySelector('.single:has(#r3)').open = true")
+    assert min(heights(page, "#networks, #r3 .command")) > 0
+    assert sum(height > 0 for height in heights(page, ".single")) == 1
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator(".single[open]").count() == 1
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator(".plate:not([open])").count() > 0
+
+
+def test_paper_asks_for_no_click(visit: Visit) -> None:
+    page = visit.show("comparison")
+    hints = ("Choose a square", "point at a line", "Open the list")
+    seen = page.locator("main").inner_text()
+    assert all(hint in seen for hint in hints)
+    assert "where there are few lines" not in seen
+    page.emulate_media(media="print")
+    seen = page.locator("main").inner_text()
+    assert not any(hint in seen for hint in hints)
+    assert "where there are few lines" in seen
     assert page.locator("#controls").is_hidden()
     assert page.locator("nav").is_hidden()
 
 
-@pytest.mark.parametrize("width", [1440, 1010, 990, 375])
+def test_on_a4_a_row_of_the_matrix_keeps_its_name_in_one_line(visit: Visit) -> None:
+    page = visit.show("wide", 718)  # A4 less margins of a centimetre, at 96 pixels per inch
+    page.emulate_media(media="print")
+    lines = page.evaluate(
+        "[...document.querySelectorAll('.matrix tbody th')].map((each) => {"
+        " const range = document.createRange(); range.selectNodeContents(each);"
+        " return range.getClientRects().length; })"
+    )
+    assert lines == [1, 1]
+    assert page.evaluate("document.documentElement.scrollWidth") == 718
+
+
+@pytest.mark.parametrize("width", [1440, 1110, 1090, 375])
 def test_the_ranking_fits_and_stays_a_table(visit: Visit, width: int) -> None:
     page = visit.show("comparison", width)
     table = page.get_by_role("region", name="The ranking").get_by_role("table")

@@ -74,7 +74,7 @@
 
   let closed = [];
   window.addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
+    closed = [...document.querySelectorAll("details:not(.single,[open])")];  // closed networks stay so
     closed.forEach((each) => { each.open = true; });
   });
   window.addEventListener("afterprint", () => closed.forEach((each) => { each.open = false; }));
