@@ -244,6 +244,22 @@ def test_on_a_phone_a_reason_has_the_whole_width_and_factors_have_names(visit: V
     assert column(page, 7)[:12] == sorted(column(page, 7)[:12], key=number)
 
 
+def test_histograms_say_what_they_are_at_any_width(visit: Visit) -> None:
+    words = ["activations", "gradients of the preactivations"]
+    page = visit.show("comparison", 1440)
+    assert [each for each in page.locator(".row.head").first.locator("b").all_inner_texts() if each] == words
+    page = visit.show("comparison", 375)
+    row = page.locator(".plate[open] .row:has(.rms)").first
+    told = [
+        row.evaluate(f"(each) => getComputedStyle(each, '::{end}').content") for end in ("before", "after")
+    ]
+    assert [text.strip('"') for text in told] == words
+    above = row.evaluate("(row) => [...row.children].map((each) => each.getBoundingClientRect().toJSON())")
+    name, first, second = ((box["top"], box["bottom"]) for box in above)
+    assert first[0] - name[1] > 12  # room for a word
+    assert second[0] - first[1] > 12
+
+
 def test_fourteen_columns_fit_a_desk(visit: Visit) -> None:
     page = visit.show("wide", 1440)
     box = page.locator(".matrix").first.evaluate(
