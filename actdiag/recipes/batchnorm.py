@@ -143,8 +143,8 @@ def _histograms(starts: dict[Key, list[Recording]]) -> sketches.Histograms:
     return sketches.Histograms(
         "figure",
         "Activations of ten ReLU layers from two bad starts",
-        "Histograms of the activations, four rows of ten layers. Without batch normalisation the axis "
-        "shrinks or grows from layer to layer; with it every layer of both starts looks the same.",
+        "Histograms of the activations, four rows of ten layers. Without batch normalisation the rows "
+        "shrink to a spike or grow from one; with it every layer of both starts looks the same.",
         rows,
     )
 

@@ -163,8 +163,8 @@ def _histograms(starts: dict[Key, list[Recording]]) -> sketches.Histograms:
     return sketches.Histograms(
         "activations",
         "Activations at the start",
-        "Histograms of the activations of seven of thirty ReLU layers: with Xavier's variance the axis "
-        "shrinks from layer to layer, with He's it stays.",
+        "Histograms of the activations of seven of thirty ReLU layers: with Xavier's variance they "
+        "shrink to a spike, with He's they keep their width.",
         tuple(rows),
     )
 
