@@ -149,7 +149,7 @@ def page(times: Times, cells: int) -> str:
         f"{BASE.batch}, in blocks of up to {BLOCK}, one thread, processor time, {kernel_description()},",
         f"torch {torch.__version__}. Networks alone are loaded (a batch once for all that share it), built,",
         "initialised and run forward and backward, before and after each block is measured; their mean is",
-        "the base.",
+        "the base. Measured ones are built once for all that are alike, their weights drawn in place.",
         "",
         f"**Measured and judged over alone: {total:.2f}** (goal: at most {GOAL}); of the blocks "
         f"{quartiles(ratios)}.",
