@@ -167,12 +167,13 @@ def _measure(specs: tuple[RunSpec, ...], executor: Any, journal: Journal, termin
     """Measure the grid; what is found in the journal is told, and not measured again."""
     from actdiag.comparing import compare
 
-    before = [len(journal.chunks)]
+    resumed, counts = bool(journal.chunks), list[int]()
     with executor as engine, terminal.counting("measuring", "cells") as tell:
 
         def told(done: int, total: int) -> None:
-            if before.pop() if before else 0:
+            if resumed and not counts:
                 click.echo(f"going on: {done} of {total} cells are finished", err=True)
+            counts.append(done)
             tell(done, total)
 
         return compare(specs, engine, journal=journal.folder, tell=told)
