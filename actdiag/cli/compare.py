@@ -92,12 +92,17 @@ def command(
     from actdiag.comparing import grid as grids
     from actdiag.comparing.journal import Journal
     from actdiag.comparisons import Comparison
+    from actdiag.data import load_batch
     from actdiag.diagnosis import diagnose
     from actdiag.reporters import check_folder, report
+    from actdiag.scanning import resolve_device
 
     specs = grids.grid(base, acts=act, inits=init, depths=depth, widths=width, seeds=seeds, gain=gain)
     folder = out or Path("reports") / grids.slug(specs)
     check_folder(folder, [spec.slug for spec in specs], force)
+    if scheduler is None:  # whose workers have data and devices of their own
+        resolve_device(base.device)
+        load_batch(specs[0])
     journal = Journal(folder.with_name(folder.name + JOURNAL))
     with _kept(journal, resume):
         recording = _measure(specs, _executor(workers, scheduler), journal, terminal)

@@ -11,6 +11,9 @@ from threading import current_thread, main_thread
 
 from actdiag.errors import ActdiagError
 
+TIMEOUT = 10.0
+"""Seconds to wait for a scheduler."""
+
 
 @contextmanager
 def pool(workers: int) -> Iterator[Executor]:
@@ -64,7 +67,3 @@ def scheduler(address: str) -> Iterator[Executor]:
         ) from error
     with client, client.get_executor(pure=False) as executor:
         yield executor
-
-
-TIMEOUT = 10.0
-"""Seconds to wait for a scheduler."""
