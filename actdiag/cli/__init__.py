@@ -2,124 +2,40 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from actdiag import interrupts
 
-from actdiag import __version__
-from actdiag.cli.loading import load
-from actdiag.errors import ActdiagError
-
-COMMANDS = {
-    "scan": "Measure a network at initialisation and say whether it will train.",
-    "compare": "Measure a grid of networks: which activation goes with which initializer.",
-    "attach": "Measure a model of your own, given as pkg.mod:build.",
-    "fix": "Try remedies on copies of your model, and say which one helps.",
-    "diagnose": "Judge a saved recording again, with other rules or thresholds.",
-    "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
-    "reproduce": "Measure published figures and numbers again.",
-    "theory": "Predict a network's signal and gradient without building it.",
-    "gain": "Print the exact gains of activations beside torch's.",
-    "rule": "Explain a rule: what it measures, why it matters, what to do.",
-    "list": "List activations, initializers, rules or data sources.",
-}
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
-
-
-class LazyGroup(click.Group):
-    """A group whose commands are imported when called, so that --help costs nothing."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands' names, in order of use."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command `cmd_name`; None where there is none."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = load(f"actdiag.cli.{cmd_name}")[0].command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Find the command, or say which was meant."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from actdiag.errors import unknown_name
-
-            raise Failure(unknown_name("command", args[0], COMMANDS))
-        return super().resolve_command(ctx, args)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; one of actdiag's errors becomes one line and its exit code."""
-        try:
-            return super().invoke(ctx)
-        except ActdiagError as error:
-            raise Failure(error) from error
-
-
-class Failure(click.ClickException):
-    """An `ActdiagError` on its way to the terminal."""
-
-    def __init__(self, error: ActdiagError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]
-
-
-def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
-    """Print the version and what measures tensors on the CPU, and end."""
-    if not wanted or ctx.resilient_parsing:
-        return
-    from actdiag.kernel import kernel_description
-
-    click.echo(f"actdiag {__version__} (statistics: {kernel_description()})")
-    ctx.exit()
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option(
-    "--version",
-    is_flag=True,
-    expose_value=False,
-    is_eager=True,
-    callback=_print_version,
-    help="Show the version.",
-)
-def cli() -> None:
-    """Tell why a deep network does not train, before training it.
-
-    \b
-    actdiag scan --depth 10 --init xavier --act tanh
-    actdiag scan --data digits --act relu --init he
-    actdiag rule AD101
-
-    Exit codes: 0 ran, 1 cannot run, 2 usage, 3 a finding as severe as --fail-on, 130 interrupted.
-    """
+if TYPE_CHECKING:
+    from actdiag.cli.commands import COMMANDS as COMMANDS
+    from actdiag.cli.commands import cli as cli
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run the command line and exit with its code."""
-    try:
-        code = cli.main(args=args, prog_name="actdiag", standalone_mode=False)
-        sys.stdout.flush()
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader, as head, had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except OSError as error:
-        click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    sys.exit(code or 0)
+    """Run the command line and exit with its code.
+
+    Args:
+        args: what follows the command's name. None takes the process's own and its signals, too, before click
+            is imported.
+    """
+    if args is None:
+        interrupts.install()
+    from actdiag.cli.commands import run, tell_interrupted
+
+    code = run(args)
+    interrupts.finish()
+    code = interrupts.code() or code
+    if code > interrupts.BY_SIGNAL:
+        tell_interrupted()
+    sys.exit(code)
+
+
+def __getattr__(name: str) -> Any:
+    """Import what lies in `commands` when it is asked for: that takes longer than a Ctrl-C waits."""
+    if name not in ("COMMANDS", "cli"):
+        raise AttributeError(f"module 'actdiag.cli' has no attribute '{name}'")
+    from actdiag.cli import commands
+
+    return getattr(commands, name)

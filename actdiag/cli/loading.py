@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from types import ModuleType
 
+from actdiag import interrupts
+
 _DRAWING = {"png": "actdiag.plots"}
 """What a format's reporter imports when it is called."""
 
@@ -21,7 +23,8 @@ def load(*modules: str) -> list[ModuleType]:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        return [import_module(module) for module in modules]
+        with interrupts.ending(at_once=True):  # modules written in C may lose an interrupt while they start
+            return [import_module(module) for module in modules]
     finally:
         gc.freeze()
         if enabled:

@@ -1,0 +1,139 @@
+"""The command line: thin shells around the Python calls, loaded when they are called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from actdiag import __version__, interrupts
+from actdiag.cli.loading import load
+from actdiag.errors import ActdiagError
+
+COMMANDS = {
+    "scan": "Measure a network at initialisation and say whether it will train.",
+    "compare": "Measure a grid of networks: which activation goes with which initializer.",
+    "attach": "Measure a model of your own, given as pkg.mod:build.",
+    "fix": "Try remedies on copies of your model, and say which one helps.",
+    "diagnose": "Judge a saved recording again, with other rules or thresholds.",
+    "report": "Write a saved recording as HTML, PNG, CSV or JSON.",
+    "reproduce": "Measure published figures and numbers again.",
+    "theory": "Predict a network's signal and gradient without building it.",
+    "gain": "Print the exact gains of activations beside torch's.",
+    "rule": "Explain a rule: what it measures, why it matters, what to do.",
+    "list": "List activations, initializers, rules or data sources.",
+}
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when called, so that --help costs nothing."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands' names, in order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command `cmd_name`; None where there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = load(f"actdiag.cli.{cmd_name}")[0].command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
+        """Find the command, or say which was meant."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from actdiag.errors import unknown_name
+
+            raise Failure(unknown_name("command", args[0], COMMANDS))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; one of actdiag's errors becomes one line and its exit code."""
+        try:
+            with interrupts.ending(at_once=False):
+                return super().invoke(ctx)
+        except ActdiagError as error:
+            raise Failure(error) from error
+        except KeyboardInterrupt as error:  # of which click would make an empty line
+            raise click.Abort from error
+
+
+class Failure(click.ClickException):
+    """An `ActdiagError` on its way to the terminal."""
+
+    def __init__(self, error: ActdiagError) -> None:
+        super().__init__(str(error))
+        self.exit_code = error.exit_code  # type: ignore[misc]
+
+
+def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    """Print the version and what measures tensors on the CPU, and end."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    from actdiag.kernel import kernel_description
+
+    click.echo(f"actdiag {__version__} (statistics: {kernel_description()})")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Show the version.",
+)
+def cli() -> None:
+    """Tell why a deep network does not train, before training it.
+
+    \b
+    actdiag scan --depth 10 --init xavier --act tanh
+    actdiag scan --data digits --act relu --init he
+    actdiag rule AD101
+
+    Exit codes: 0 ran, 1 cannot run, 2 usage, 3 a finding as severe as --fail-on, 130 interrupted.
+    """
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    try:
+        code = cli.main(args=args, prog_name="actdiag", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except Exception as error:
+        if interrupts.code() is not None:  # what became of a KeyboardInterrupt
+            return INTERRUPTED
+        return _failed(error)
+    return code or 0
+
+
+def _failed(error: Exception) -> int:
+    """Say in one line why the command ended, and return its exit code; raise what is a defect."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if not isinstance(error, OSError):
+        raise error
+    if not isinstance(error, BrokenPipeError):  # else the reader, as head, had enough
+        click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+def tell_interrupted() -> None:
+    """Say that it was not the command that ended."""
+    click.echo("interrupted", err=True)
