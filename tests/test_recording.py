@@ -12,7 +12,7 @@ import pytest
 
 from actdiag import RunSpec, scan, schema
 from actdiag.errors import ActdiagError, SchemaError
-from actdiag.folders import ASIDE, FRESH, replacing
+from actdiag.folders import replacing
 from actdiag.recording import FILES, Recording, concatenate
 
 
@@ -131,17 +131,6 @@ def test_an_exception_leaves_the_old_folder(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert [path.name for path in folder.iterdir()] == ["old"]
-    assert [path.name for path in tmp_path.iterdir()] == ["run"]
-
-
-def test_what_an_interrupted_run_left_is_restored(tmp_path: Path) -> None:
-    folder, aside = tmp_path / "run", tmp_path / f"run{ASIDE}"
-    aside.mkdir()
-    (aside / "old").touch()
-    (tmp_path / f"run{FRESH}").mkdir()
-    with pytest.raises(RuntimeError, match="half way"), replacing(folder):
-        raise RuntimeError("half way")
     assert [path.name for path in folder.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

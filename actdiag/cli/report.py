@@ -22,7 +22,7 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
     actdiag report reports/tanh-xavier-10x256 --format html --out elsewhere
     """
     from actdiag.diagnosis import diagnose
-    from actdiag.folders import replace_file
+    from actdiag.folders import replace_files
     from actdiag.recording import Recording
     from actdiag.reporters import REPORTERS, report
 
@@ -35,6 +35,5 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
     files = {
         name: content for kind in formats for name, content in REPORTERS[kind](recording, diagnosis).items()
     }
-    for name, content in files.items():
-        replace_file(folder / name, content)
+    replace_files(folder, files)
     click.echo(f"Wrote {', '.join(str(folder / name) for name in files)}")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from actdiag import __version__
 from actdiag.errors import ActdiagError, SchemaError
+from actdiag.folders import remove, sweep
 from actdiag.recording import Recording
 
-_OWN = re.compile(r"[0-9a-f]{16}(\.actdiag-(new|old))?")
+_OWN = re.compile(r"[0-9a-f]{16}")
 """What a journal calls its folders; anything else there is somebody's."""
 
 
@@ -90,10 +91,13 @@ class Journal:
     def discard(self) -> None:
         """Remove the chunks, and the folder if nothing else is in it."""
         for place in self.chunks:
-            shutil.rmtree(place, ignore_errors=True)
+            with suppress(ActdiagError):
+                remove(place)
         self.tidy()
 
     def tidy(self) -> None:
-        """Remove the folder if it is empty."""
-        if self.folder is not None and self.folder.is_dir() and not any(self.folder.iterdir()):
-            self.folder.rmdir()
+        """Remove what killed runs left in the folder, and the folder if it is empty."""
+        if self.folder is not None:
+            sweep(self.folder)
+            with suppress(OSError):
+                self.folder.rmdir()

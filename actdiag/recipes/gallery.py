@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from actdiag.errors import ActdiagError
-from actdiag.folders import recover, replace_file, replacing
+from actdiag.folders import replace_files, replacing, sweep
 from actdiag.recipes.base import Size
 from actdiag.recipes.running import Reproduction
 from actdiag.reporters.reproductions import MARK, index_files, recipe_files
@@ -66,8 +66,7 @@ def write(reproduction: Reproduction, gallery: Path) -> Path:
 
 def write_index(gallery: Path) -> None:
     """Write index.html and README.md of all the recipes that lie in the folder."""
-    for name, content in index_files(found(gallery)).items():
-        replace_file(gallery / name, content)
+    replace_files(gallery, index_files(found(gallery)))
 
 
 def found(gallery: Path) -> list[dict[str, Any]]:
@@ -76,8 +75,7 @@ def found(gallery: Path) -> list[dict[str, Any]]:
     Raises:
         ActdiagError: a claims.json that cannot be read.
     """
-    for aside in gallery.glob("*.actdiag-old"):
-        recover(aside.with_name(aside.name.removesuffix(".actdiag-old")))
+    sweep(gallery)
     return [_read(path) for path in sorted(gallery.glob(f"*/{FACTS}")) if "." not in path.parent.name]
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from actdiag.errors import ActdiagError
-from actdiag.folders import recover, replacing
+from actdiag.folders import carry_over, is_left_over, replacing, sweep
 from actdiag.recording import FILES, Recording
 from actdiag.registry import Registry
 from actdiag.types import Diagnosis
@@ -78,9 +77,8 @@ def is_own(name: str) -> bool:
 def _keep_others(old: Path, fresh: Path) -> None:
     """Carry over what somebody else put into the folder that is being replaced."""
     for path in old.iterdir() if old.exists() else ():
-        if not is_own(path.name):
-            copy = shutil.copytree if path.is_dir() else shutil.copy2
-            copy(path, fresh / path.name)
+        if not (is_own(path.name) or is_left_over(path.name)):
+            carry_over(path, fresh)
 
 
 def _place(folder: Path, runs: Iterable[str], force: bool) -> Path:
@@ -91,7 +89,7 @@ def _place(folder: Path, runs: Iterable[str], force: bool) -> Path:
             raise ActdiagError(
                 f"--out '{folder}' is or holds the current folder: name a folder of the report's own"
             )
-        recover(place)
+        sweep(place.parent)
         if place.exists() and not place.is_dir():
             raise ActdiagError(f"{folder} is a file, expected a folder: name another with --out")
         if place.exists() and not force and not _replaceable(place, runs):

@@ -119,7 +119,9 @@ def test_a_second_run_replaces_the_first_as_a_whole(tmp_path: Path) -> None:
 
 def test_a_folder_that_was_renamed_aside_comes_back(tmp_path: Path) -> None:
     folder = write(reproduce(Tiny()), tmp_path)
-    folder.rename(tmp_path / "tiny.actdiag-old")
+    aside = tmp_path / ".actdiag-0123456789abcdef" / "old"
+    aside.mkdir(parents=True)
+    folder.rename(aside / "tiny")
     assert [facts["recipe"] for facts in found(tmp_path)] == ["tiny"]
 
 
