@@ -126,7 +126,7 @@ def _there(
             journal.add(measured[place])
             count.add(len(chunks[place]))
     except BaseException:
-        _finish(futures, measured, chunks, journal)
+        _finish(futures, measured, journal)
         raise
     return [measured[place] for place in range(len(chunks))]
 
@@ -134,13 +134,13 @@ def _there(
 def _finish(
     futures: dict[Future[Recording], int],
     measured: dict[int, Recording],
-    chunks: Sequence[Sequence[RunSpec]],
     journal: Journal,
 ) -> None:
     """Cancel what has not begun, wait for the rest, and keep it."""
     running = [future for future in futures if not future.cancel() and futures[future] not in measured]
     for future in wait(running).done:
-        journal.add(_result(future, chunks[futures[future]]))
+        if future.exception() is None:  # else its worker was ended as well
+            journal.add(future.result())
 
 
 def _result(future: Future[Recording], chunk: Sequence[RunSpec]) -> Recording:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
-from threading import current_thread, main_thread
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
+from threading import Thread, current_thread, main_thread
 
 from actdiag.errors import ActdiagError
 
@@ -18,7 +20,7 @@ TIMEOUT = 10.0
 @contextmanager
 def pool(workers: int) -> Iterator[Executor]:
     """Yield a pool of so many processes; a Ctrl-C is left to this one, which lets them finish a chunk."""
-    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts)
+    executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_serve)
     try:
         with _starting():
             for _ in range(workers):
@@ -28,21 +30,35 @@ def pool(workers: int) -> Iterator[Executor]:
         executor.shutdown(cancel_futures=True)
 
 
-def _leave_interrupts() -> None:
+def _serve() -> None:
+    """Prepare a worker: interrupts are its parent's, and a parent that is killed leaves no worker behind."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        Thread(target=_end_after, args=[parent], daemon=True).start()
+
+
+def _end_after(parent: BaseProcess) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager
 def _starting() -> Iterator[None]:
-    """Ignore interrupts while processes are made: they inherit it, for the time of their imports as well."""
-    if current_thread() is not main_thread():
+    """Hold interrupts back while processes are made, which inherit that for the time of their imports."""
+    if current_thread() is not main_thread() or not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         signal.signal(signal.SIGINT, before)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
