@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -92,12 +92,21 @@ def remove(folder: Path) -> None:
         folder.rename(workspace / _NEW)
 
 
-def carry_over(path: Path, folder: Path) -> None:
-    """Take somebody's file or folder into another folder of the disk: the file itself, or a copy of it."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.copytree(path, folder / path.name, symlinks=True, copy_function=_link)
-    else:
-        _link(path, folder / path.name)
+def keep_others(old: Path, fresh: Path, is_own: Callable[[str], bool]) -> None:
+    """Take over what somebody else put into a folder that is being replaced: the files themselves, or copies.
+
+    Args:
+        old: the folder, which may not be there.
+        fresh: what comes in its place.
+        is_own: returns whether a file of this name is written anew, or goes with the old folder.
+    """
+    for path in old.iterdir() if old.exists() else ():
+        if is_own(path.name) or is_left_over(path.name):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.copytree(path, fresh / path.name, symlinks=True, copy_function=_link)
+        else:
+            _link(path, fresh / path.name)
 
 
 def is_left_over(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +20,15 @@ from actdiag import schema
 from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
 from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.errors import ActdiagError, SchemaError
-from actdiag.folders import replacing
+from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
 
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
+PICTURES = ("matrix.png", "distributions.png", "profile.png")
+OWN = frozenset(
+    (*FILES, *PICTURES, "report.html", "layers.csv", "findings.csv", "networks.csv", "report.json")
+)
+"""The names that actdiag writes, and so replaces; anything else in a folder is somebody's."""
 UNIT_FIELDS = ("n", "mean", "std", "std_across", "max", "min")
 """The rows of a `units` array, each with one number per unit."""
 
@@ -103,6 +109,8 @@ class Recording:
     def save(self, folder: str | Path) -> Path:
         """Write the recording's files into `folder`; a recording that is there is replaced as a whole.
 
+        A report of the old one goes with it; others' files are kept.
+
         Raises:
             ActdiagError: the folder holds something else, or cannot be written.
         """
@@ -111,6 +119,7 @@ class Recording:
             raise ActdiagError(f"{folder} holds something else than a recording: name another folder")
         with replacing(folder) as fresh:
             self.write(fresh)
+            keep_others(folder, fresh, is_own)
         return folder
 
     def write(self, folder: Path) -> None:
@@ -162,6 +171,11 @@ class Recording:
             zipfile.BadZipFile,
         ) as error:
             raise SchemaError(f"damaged recording in {folder}: {error}. Scan again.") from error
+
+
+def is_own(name: str) -> bool:
+    """Return whether actdiag writes files of a name; a picture may go on in `profile-2.png`."""
+    return re.sub(r"-[1-9][0-9]*(?=\.png$)", "", name) in OWN
 
 
 def _same(mine: Arrays, theirs: Arrays) -> bool:

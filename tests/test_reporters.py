@@ -19,9 +19,8 @@ from fake_recording import attached, diagnosis, fake, finding, simulate
 
 from actdiag import scan, schema
 from actdiag.errors import ActdiagError, UsageError
-from actdiag.recording import Recording, concatenate
+from actdiag.recording import OWN, Recording, concatenate, is_own
 from actdiag.reporters import REPORTERS, diagnosis_as_dict, report
-from actdiag.reporters.base import OWN, is_own
 from actdiag.reporters.html import context
 from actdiag.types import Diagnosis, RunSpec, Severity
 

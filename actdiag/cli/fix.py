@@ -77,7 +77,7 @@ class Request:
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for advice.json, curves.csv and curves.png."
 )
-@click.option("--force", is_flag=True, help="Replace FILE, or what --out holds.")
+@click.option("--force", is_flag=True, help="Replace FILE; write into --out beside what else it holds.")
 @click.option("--verbose", is_flag=True, help="Show what did not help, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON and nothing else.")
 @click.option("--quiet", "-q", is_flag=True, help="Print the outcome in one line.")
@@ -180,7 +180,7 @@ def _advice(request: Request, paper: Paper) -> Advice:
 
 def _write(advice: Advice, request: Request, target: Path | None, out: Path | None, paper: Paper) -> None:
     """Write the weights and the folder, each as a whole or not at all."""
-    from actdiag.folders import replace_file, replacing
+    from actdiag.folders import keep_others, replace_file, replacing
 
     if target is not None:
         if advice.weights is None:
@@ -193,6 +193,7 @@ def _write(advice: Advice, request: Request, target: Path | None, out: Path | No
         with replacing(out) as fresh:
             for name, content in files.items():
                 (fresh / name).write_bytes(content)
+            keep_others(out, fresh, FILES.__contains__)
         paper.say(f"Wrote {out}")
 
 

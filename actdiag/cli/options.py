@@ -99,7 +99,9 @@ def writing_options(command: Command) -> Command:
         default=("html", "png"),
         show_default=True,
     )
-    force = click.option("--force", is_flag=True, help="Replace --out even if it holds something else.")
+    force = click.option(
+        "--force", is_flag=True, help="Write into --out whatever it holds: others' files are kept."
+    )
     return force(formats(command))
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from actdiag.errors import ActdiagError
-from actdiag.folders import carry_over, is_left_over, replacing, sweep
-from actdiag.recording import FILES, Recording
+from actdiag.folders import keep_others, replacing, sweep
+from actdiag.recording import Recording, is_own
 from actdiag.registry import Registry
 from actdiag.types import Diagnosis
 
@@ -17,11 +16,6 @@ Reporter = Callable[[Recording, Diagnosis], dict[str, bytes]]
 """File name -> content: pure, and the same bytes every time."""
 
 REPORTERS: Registry[Reporter] = Registry("report format")
-PICTURES = ("matrix.png", "distributions.png", "profile.png")
-OWN = frozenset(
-    (*FILES, *PICTURES, "report.html", "layers.csv", "findings.csv", "networks.csv", "report.json")
-)
-"""The names that actdiag writes, and so replaces; anything else in a folder is somebody's."""
 
 
 def report(
@@ -56,7 +50,7 @@ def report(
         recording.write(fresh)
         for name, data in files.items():
             (fresh / name).write_bytes(data)
-        _keep_others(place, fresh)
+        keep_others(place, fresh, is_own)
     return folder
 
 
@@ -67,18 +61,6 @@ def check_folder(folder: Path, runs: Iterable[str], force: bool = False) -> None
         ActdiagError: the folder holds something else.
     """
     _place(folder, runs, force)
-
-
-def is_own(name: str) -> bool:
-    """Return whether actdiag writes files of a name; a picture may go on in `profile-2.png`."""
-    return re.sub(r"-[1-9][0-9]*(?=\.png$)", "", name) in OWN
-
-
-def _keep_others(old: Path, fresh: Path) -> None:
-    """Carry over what somebody else put into the folder that is being replaced."""
-    for path in old.iterdir() if old.exists() else ():
-        if not (is_own(path.name) or is_left_over(path.name)):
-            carry_over(path, fresh)
 
 
 def _place(folder: Path, runs: Iterable[str], force: bool) -> Path:
