@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +9,10 @@ from typing import Any
 import click
 
 from actdiag import __version__, interrupts
+from actdiag.cli import slips
+from actdiag.cli.ending import ended, ready_streams, told
 from actdiag.cli.loading import load
-from actdiag.errors import ActdiagError
+from actdiag.errors import unknown_name
 
 COMMANDS = {
     "scan": "Measure a network at initialisation and say whether it will train.",
@@ -50,30 +51,26 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Find the command, or say which was meant."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            from actdiag.errors import unknown_name
+        """Find the command, or say which was meant; look for slips in the words after it."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS and not ctx.resilient_parsing:
+            raise unknown_name("command", args[0], [*COMMANDS, "--help", "--version"])
+        name, command, words = super().resolve_command(ctx, args)
+        if command is not None and not ctx.resilient_parsing:
+            slips.check(command, ctx, words)
+        return name, command, words
 
-            raise Failure(unknown_name("command", args[0], COMMANDS))
-        return super().resolve_command(ctx, args)
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        """Read the words before the command; what is wrong with them becomes one line."""
+        with told():
+            return super().make_context(*args, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; one of actdiag's errors becomes one line and its exit code."""
+        """Run the command; what stops it becomes one line and its exit code."""
         try:
-            with interrupts.ending(at_once=False):
+            with told(ctx), interrupts.ending(at_once=False):
                 return super().invoke(ctx)
-        except ActdiagError as error:
-            raise Failure(error) from error
         except KeyboardInterrupt as error:  # of which click would make an empty line
             raise click.Abort from error
-
-
-class Failure(click.ClickException):
-    """An `ActdiagError` on its way to the terminal."""
-
-    def __init__(self, error: ActdiagError) -> None:
-        super().__init__(str(error))
-        self.exit_code = error.exit_code  # type: ignore[misc]
 
 
 def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool) -> None:
@@ -88,6 +85,7 @@ def _print_version(ctx: click.Context, parameter: click.Parameter, wanted: bool)
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
+    "-V",
     "--version",
     is_flag=True,
     expose_value=False,
@@ -109,6 +107,7 @@ def cli() -> None:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
+    ready_streams()
     try:
         code = cli.main(args=args, prog_name="actdiag", standalone_mode=False)
         sys.stdout.flush()
@@ -117,21 +116,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except Exception as error:
         if interrupts.code() is not None:  # what became of a KeyboardInterrupt
             return INTERRUPTED
-        return _failed(error)
+        return ended(error)
     return code or 0
-
-
-def _failed(error: Exception) -> int:
-    """Say in one line why the command ended, and return its exit code; raise what is a defect."""
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
-    if not isinstance(error, OSError):
-        raise error
-    if not isinstance(error, BrokenPipeError):  # else the reader, as head, had enough
-        click.echo(f"Error: cannot write the output: {error.strerror or error}", err=True)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1
 
 
 def tell_interrupted() -> None:
