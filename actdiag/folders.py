@@ -54,6 +54,23 @@ def replacing(folder: Path) -> Iterator[Path]:
         _put(workspace, place)
 
 
+def check_writable(place: Path) -> None:
+    """Raise now where a folder or file cannot be put into its place later; nothing is left there.
+
+    Permissions do not tell: the superuser has them all, and neither /proc nor a full disk asks for them. So
+    a workspace is made in the nearest folder that exists, and removed.
+
+    Raises:
+        ActdiagError: nothing can be made there.
+    """
+    with _telling(place, "Name another with --out."):
+        near = next(folder for folder in _followed(place).parents if folder.exists())
+        if not near.is_dir():
+            raise ActdiagError(f"cannot write {place}: {near} is a file. Name another with --out.")
+        with _workspace(near):
+            pass
+
+
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files into a folder, each as a whole, beside what else is there.
 

@@ -69,6 +69,16 @@ def parse_source(text: str) -> tuple[Source, str]:
     raise unknown_name("data", head, SOURCES)
 
 
+def check_features(text: str, features: int | None) -> None:
+    """Say that real data bring their own features, where others are asked for.
+
+    Raises:
+        UsageError: a number of features for data that are not drawn, or data of an unknown name.
+    """
+    if features is not None and not parse_source(text)[0].generated:
+        raise UsageError(f"features come from the data '{text}', got {features}: leave --features out")
+
+
 def _check_parameter(source: Source, text: str) -> None:
     _, colon, parameter = text.partition(":")
     if ":" not in source.usage:

@@ -15,6 +15,9 @@ import click
 
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import (
+    check_out,
+    check_seed,
+    check_whole,
     data_options,
     device_option,
     exit_if_found,
@@ -30,7 +33,6 @@ from actdiag.recording import Recording
 if TYPE_CHECKING:
     from torch import nn
 
-LARGEST_SEED = 2**31 - 1
 LONGEST_SLUG = 100
 
 
@@ -57,11 +59,9 @@ class Request:
             UsageError: the first such option.
         """
         check_names({"the model": self.model, "--data": self.data, "--loss": self.loss})
-        for name, number in (("steps", self.steps), ("every", self.every)):
-            if number < 1:
-                raise UsageError(f"{name} is a whole number >= 1, got {number}")
-        if not 0 <= self.seed <= LARGEST_SEED:
-            raise UsageError(f"seed is a whole number from 0 to {LARGEST_SEED}, got {self.seed}")
+        check_whole("steps", self.steps)
+        check_whole("every", self.every)
+        check_seed(self.seed)
 
     @property
     def command(self) -> str:
@@ -138,6 +138,8 @@ def command(
         )
     request, settings = Request(data=data, **options), settings_from(select, ignore, assignments)
     request.check()
+    folder = out or Path("reports") / request.slug
+    check_out(folder, [request.model], force)
     terminal = Terminal(as_json, quiet)
     _load(formats, terminal)
     with redirect_stdout(sys.stderr) if as_json or quiet else nullcontext():  # what the user's code prints
@@ -146,7 +148,6 @@ def command(
     from actdiag.reporters import report
 
     diagnosis = diagnose(recording, settings)
-    folder = out or Path("reports") / request.slug
     with terminal.doing("drawing"):
         report(recording, diagnosis, folder, formats, force=force)
     terminal.show(recording, diagnosis)

@@ -13,6 +13,9 @@ import click
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import (
     FOUND,
+    check_out,
+    check_spec,
+    check_whole,
     exit_if_found,
     rule_options,
     settings_from,
@@ -22,7 +25,6 @@ from actdiag.cli.options import (
 )
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
-from actdiag.sources import parse_source
 from actdiag.types import RunSpec
 
 if TYPE_CHECKING:
@@ -82,24 +84,25 @@ def command(
     settings = settings_from(select, ignore, assignments)
     _check_workers(workers, scheduler)
     base = RunSpec(**fields)
-    parse_source(base.data)
+    check_spec(base, seeds)
+    from actdiag.comparing import grid as grids
+
+    specs = grids.grid(base, acts=act, inits=init, depths=depth, widths=width, seeds=seeds, gain=gain)
+    folder = out or Path("reports") / grids.slug(specs)
+    check_out(folder, (spec.slug for spec in specs), force)
     terminal = Terminal(as_json, quiet)
     with terminal.doing("loading torch"):
         # Threads that spin while they wait cost a busy machine several times the run itself.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-        load("actdiag.comparing", "actdiag.comparing.grid", "actdiag.comparisons", *reporting(formats))
+        load("actdiag.comparing.engine", "actdiag.comparisons", *reporting(formats))
     from actdiag.cli.matrix import show
-    from actdiag.comparing import grid as grids
     from actdiag.comparing.journal import Journal
     from actdiag.comparisons import Comparison
     from actdiag.data import load_batch
     from actdiag.diagnosis import diagnose
-    from actdiag.reporters import check_folder, report
+    from actdiag.reporters import report
     from actdiag.scanning import resolve_device
 
-    specs = grids.grid(base, acts=act, inits=init, depths=depth, widths=width, seeds=seeds, gain=gain)
-    folder = out or Path("reports") / grids.slug(specs)
-    check_folder(folder, [spec.slug for spec in specs], force)
     if scheduler is None:  # whose workers have data and devices of their own
         resolve_device(base.device)
         load_batch(specs[0])
@@ -153,8 +156,7 @@ def _tell_failed(errors: Sequence[str], cells: int, fail_on: str | None) -> None
 
 
 def _check_workers(workers: int, scheduler: str | None) -> None:
-    if workers < 1:
-        raise UsageError(f"--workers is a whole number >= 1, got {workers}")
+    check_whole("--workers", workers)
     if workers > 1 and scheduler is not None:
         raise UsageError("--workers is for processes of this machine, --scheduler names others: give one")
 

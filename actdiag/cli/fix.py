@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from actdiag.cli.loading import load, reporting
-from actdiag.cli.options import data_options, device_option
+from actdiag.cli.options import LARGEST, check_seed, check_whole, data_options, device_option
 from actdiag.errors import ActdiagError, UsageError
+from actdiag.folders import check_writable
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
 
 if TYPE_CHECKING:
     from actdiag.cli.advice import Paper
     from actdiag.remedying.advising import Advice
 
-LARGEST_SEED = 2**31 - 1
 FILES = frozenset(("advice.json", "curves.csv", "curves.png"))
 """What `--out` writes."""
 
@@ -49,11 +49,9 @@ class Request:
             UsageError: the first such option.
         """
         check_names({"the model": self.model, "--data": self.data, "--loss": self.loss})
-        for name, number, least in (("steps", self.steps, 1), ("draws", self.draws, 3)):
-            if number < least:
-                raise UsageError(f"{name} is a whole number >= {least}, got {number}")
-        if not 0 <= self.seed <= LARGEST_SEED - self.draws:
-            raise UsageError(f"seed is a whole number from 0 to {LARGEST_SEED - self.draws}, got {self.seed}")
+        check_whole("steps", self.steps)
+        check_whole("draws", self.draws, 3)
+        check_seed(self.seed, LARGEST - self.draws)
 
     @property
     def allow(self) -> list[str]:
@@ -127,8 +125,18 @@ def _check_places(target: Path | None, out: Path | None, force: bool) -> None:
             raise ActdiagError(f"cannot write {target}: it is a folder, or there is no folder for it")
         if target.exists() and not force:
             raise ActdiagError(f"{target} exists: --force replaces it, --apply names another")
-    if out is None or not out.exists():
+        check_writable(target)
+    if out is None:
         return
+    if target is not None and target.resolve().is_relative_to(out.resolve()):
+        raise UsageError(f"--apply {target} lies in --out {out}, which is replaced: name another place")
+    if out.exists():
+        _check_replaceable(out, force)
+    check_writable(out)
+
+
+def _check_replaceable(out: Path, force: bool) -> None:
+    """Raise where a folder is none, or holds what is not to be lost."""
     if not out.is_dir():
         raise ActdiagError(f"{out} is a file, expected a folder: name another with --out")
     if Path.cwd().resolve().is_relative_to(out.resolve()):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from actdiag.cli.values import number_or_word
+from actdiag.cli.loading import load
+from actdiag.cli.values import check_norm_place, number_or_word
+from actdiag.errors import UsageError
 from actdiag.settings import Settings
+from actdiag.sources import check_features, parse_source
 from actdiag.types import CHOICES, Diagnosis, RunSpec, Severity
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -17,6 +20,8 @@ FORMATS = ("html", "png", "csv", "json")
 FOUND = 3
 """Exit code where --fail-on is met."""
 DEFAULT = RunSpec()
+LARGEST = 2**31 - 1
+"""Of every whole number, as in `RunSpec`."""
 
 
 def spec_option(name: str, text: str, **more: Any) -> Callable[[Command], Command]:
@@ -128,8 +133,62 @@ def device_option(command: Command) -> Command:
 
 
 def settings_from(select: tuple[str, ...], ignore: tuple[str, ...], assignments: tuple[str, ...]) -> Settings:
-    """Return the settings of setup.cfg in the current folder, overridden by the command line."""
-    return Settings.from_config(Path.cwd()).merged(Settings.parse(select, ignore, assignments))
+    """Return the settings of setup.cfg in the current folder, overridden by the command line.
+
+    Raises:
+        UsageError: an unknown rule or threshold, or no rule is left to judge by.
+    """
+    asked = Settings.parse(select, ignore, assignments)
+    if select and not asked.select:
+        raise UsageError(f"--select names no rule, got '{' '.join(select)}': leave it out to judge by all")
+    settings = Settings.from_config(Path.cwd()).merged(asked)
+    settings.rules()
+    return settings
+
+
+def check_whole(name: str, number: int, smallest: int = 1, largest: int = LARGEST) -> None:
+    """Raise where a whole number is out of range.
+
+    Raises:
+        UsageError: it is.
+    """
+    if number < smallest:
+        raise UsageError(f"{name} is a whole number >= {smallest}, got {number}")
+    if number > largest:
+        raise UsageError(f"{name} is a whole number <= {largest}, got {number}")
+
+
+def check_seed(seed: int, largest: int = LARGEST) -> None:
+    """Raise where a seed is out of range.
+
+    Raises:
+        UsageError: it is.
+    """
+    if not 0 <= seed <= largest:
+        raise UsageError(f"seed is a whole number from 0 to {largest}, got {seed}")
+
+
+def check_spec(spec: RunSpec, seeds: int) -> None:
+    """Raise where options of a network contradict each other, before torch is loaded.
+
+    Raises:
+        UsageError: the first such pair, or draws whose seeds are no seeds.
+    """
+    check_whole("seeds", seeds)
+    if spec.seed + seeds - 1 > LARGEST:
+        raise UsageError(f"seed + seeds goes up to {LARGEST + 1}, got {spec.seed} + {seeds}")
+    parse_source(spec.data)
+    check_features(spec.data, spec.features)
+    check_norm_place(spec)
+
+
+def check_out(folder: Path, runs: Iterable[str], force: bool) -> None:
+    """Raise where the report of these runs could not be written in the end, before torch is loaded.
+
+    Raises:
+        ActdiagError: the folder holds something else, or cannot be written.
+    """
+    load("actdiag.reporters")[0].check_folder(folder, runs, force)
 
 
 def exit_if_found(diagnosis: Diagnosis, fail_on: str | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -24,12 +25,15 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
     from actdiag.diagnosis import diagnose
     from actdiag.folders import replace_files
     from actdiag.recording import Recording
-    from actdiag.reporters import REPORTERS, report
+    from actdiag.reporters import REPORTERS, check_folder, report
 
-    recording = Recording.load(folder)
+    settings, recording = settings_from((), (), ()), Recording.load(folder)
+    elsewhere = out is not None and os.path.realpath(out) != os.path.realpath(folder)
+    if out is not None and elsewhere:
+        check_folder(out, recording.runs, force)
     load(*reporting(formats))
-    diagnosis = diagnose(recording, settings_from((), (), ()))
-    if out is not None and out.resolve() != folder.resolve():
+    diagnosis = diagnose(recording, settings)
+    if out is not None and elsewhere:
         click.echo(f"Wrote {report(recording, diagnosis, out, formats, force=force)}")
         return
     files = {

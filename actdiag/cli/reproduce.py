@@ -8,11 +8,27 @@ from typing import TYPE_CHECKING
 import click
 
 from actdiag.cli.loading import load
-from actdiag.errors import ActdiagError, UsageError
+from actdiag.errors import ActdiagError, UsageError, unknown_name
+from actdiag.folders import check_writable
 
 if TYPE_CHECKING:
     from actdiag.recipes import Recipe, Size
     from actdiag.recipes.running import Reproduction
+
+GALLERY = Path("reports/gallery")
+NAMES = (
+    "batchnorm",
+    "cs231n",
+    "dead-relu",
+    "dlfs",
+    "glorot2010",
+    "hanin2018",
+    "he2015",
+    "lsuv2016",
+    "saxe2014",
+    "schoenholz2017",
+)
+"""The recipes, which cannot be imported without torch."""
 
 
 @click.command("reproduce")
@@ -38,18 +54,36 @@ def command(names: tuple[str, ...], every: bool, size: str, out: Path | None) ->
     actdiag reproduce he2015
     actdiag reproduce --all --size paper --out gallery
     """
+    _check_names(names, every)
+    gallery = GALLERY if out is None else out
+    _check_gallery(gallery)
     load("actdiag.recipes", "actdiag.drawings")
     from actdiag.recipes import RECIPES, Size
-    from actdiag.recipes.gallery import GALLERY, check_place
+    from actdiag.recipes.gallery import check_place
 
-    if bool(names) == every:
-        raise UsageError(f"name recipes or give --all. Known: {', '.join(RECIPES)}.")
-    gallery = GALLERY if out is None else out
     recipes = [RECIPES[name] for name in (RECIPES if every else dict.fromkeys(names))]
     check_place(gallery, [recipe.name for recipe in recipes], Size(size))
     failed = [recipe.name for recipe in recipes if not _ran(recipe, Size(size), gallery, every)]
     if failed:
         raise ActdiagError(f"could not run {', '.join(failed)}: see above")
+
+
+def _check_names(names: tuple[str, ...], every: bool) -> None:
+    """Raise where no recipe is named, or one that there is not, before torch is loaded."""
+    if bool(names) == every:
+        raise UsageError(f"name recipes or give --all, one of the two. Known: {', '.join(NAMES)}.")
+    for name in names:
+        if name not in NAMES:
+            raise unknown_name("recipe", name, NAMES)
+
+
+def _check_gallery(gallery: Path) -> None:
+    """Raise where no recipe's folder could be made in the end, or folders would appear among others'."""
+    if gallery.exists() and not gallery.is_dir():
+        raise ActdiagError(f"{gallery} is a file, expected a folder: name another with --out")
+    if gallery.is_dir() and gallery.samefile(Path.cwd()):
+        raise ActdiagError(f"--out '{gallery}' is the current folder: name a folder of the gallery's own")
+    check_writable(gallery / NAMES[0] if gallery.exists() else gallery)
 
 
 def _ran(recipe: Recipe, size: Size, gallery: Path, go_on: bool) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import click
 
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import (
+    check_out,
+    check_spec,
     exit_if_found,
     rule_options,
     settings_from,
@@ -18,9 +21,7 @@ from actdiag.cli.options import (
     writing_options,
 )
 from actdiag.cli.terminal import Terminal
-from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
-from actdiag.sources import parse_source
 from actdiag.types import RunSpec
 
 
@@ -58,9 +59,9 @@ def command(
     actdiag scan --data digits --act relu --init he --seeds 5
     """
     spec, settings = RunSpec(**fields), settings_from(select, ignore, assignments)
-    if seeds < 1:
-        raise UsageError(f"seeds is a whole number >= 1, got {seeds}")
-    parse_source(spec.data)
+    check_spec(spec, seeds)
+    folder = out or Path("reports") / (spec.slug if seeds == 1 else f"{spec.slug}-{seeds}seeds")
+    check_out(folder, (replace(spec, seed=spec.seed + draw).slug for draw in range(seeds)), force)
     terminal = Terminal(as_json, quiet)
     _load(formats, terminal)
     recording = _measure(spec, seeds, jacobian, terminal)
@@ -68,7 +69,6 @@ def command(
     from actdiag.reporters import report
 
     diagnosis = diagnose(recording, settings)
-    folder = out or Path("reports") / (spec.slug if seeds == 1 else f"{spec.slug}-{seeds}seeds")
     with terminal.doing("drawing"):
         report(recording, diagnosis, folder, formats, force=force)
     terminal.show(recording, diagnosis)

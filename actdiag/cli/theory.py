@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from actdiag.activations import activation
-from actdiag.cli.values import number_or_word
+from actdiag.cli.values import check_norm_place, number_or_word
 from actdiag.cli.words import LAYER_NOTE, edge_lines, layer_rows, limit_lines, plain, title
 from actdiag.errors import UsageError
 from actdiag.theory import FixedPoint, NoTheory, chain, critical_sigma_w2, fixed_point, prediction
@@ -64,6 +64,7 @@ def command(
             "--sigma-b belongs to --critical: the network's own bias is --bias or the initializer's"
         )
     spec = RunSpec(features=features, classes=classes, **fields)
+    check_norm_place(spec)
     found = _predict(spec, correlation, critical, sigma_b or 0.0)
     if as_json:
         click.echo(json.dumps(plain(found), indent=1))

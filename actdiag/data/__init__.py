@@ -6,8 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 
 from actdiag.data.batch import Batch
-from actdiag.errors import UsageError
-from actdiag.sources import SOURCES, parse_source
+from actdiag.sources import SOURCES, check_features, parse_source
 from actdiag.types import RunSpec
 
 __all__ = ["SOURCES", "Batch", "load_batch"]
@@ -28,9 +27,6 @@ def load_batch(spec: RunSpec) -> Batch:
     ((8, 20), (8,), 10)
     """
     source, parameter = parse_source(spec.data)
-    if spec.features is not None and not source.generated:
-        raise UsageError(
-            f"features come from the data '{spec.data}', got {spec.features}: leave --features out"
-        )
+    check_features(spec.data, spec.features)
     load: Callable[[RunSpec, str], Batch] = import_module(f"actdiag.data.{source.module}").load
     return load(spec, parameter)

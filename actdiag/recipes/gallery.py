@@ -12,7 +12,6 @@ from actdiag.recipes.base import Size
 from actdiag.recipes.running import Reproduction
 from actdiag.reporters.reproductions import MARK, index_files, recipe_files
 
-GALLERY = Path("reports/gallery")
 FACTS = "claims.json"
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from actdiag.errors import ActdiagError
-from actdiag.folders import keep_others, replacing, sweep
+from actdiag.folders import check_writable, keep_others, replacing, sweep
 from actdiag.recording import Recording, is_own
 from actdiag.registry import Registry
 from actdiag.types import Diagnosis
@@ -58,9 +58,9 @@ def check_folder(folder: Path, runs: Iterable[str], force: bool = False) -> None
     """Raise now what `report` would raise of the folder after the runs of these names were measured.
 
     Raises:
-        ActdiagError: the folder holds something else.
+        ActdiagError: the folder holds something else, or cannot be written.
     """
-    _place(folder, runs, force)
+    check_writable(_place(folder, runs, force))
 
 
 def _place(folder: Path, runs: Iterable[str], force: bool) -> Path:
