@@ -5,11 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_LONGEST = 1000
+"""Characters of an error's line; more than any list of names that is shown whole."""
+
 
 class ActdiagError(Exception):
-    """Something that stops actdiag from running; the command line exits with `exit_code`."""
+    r"""Something that stops actdiag from running; the command line exits with `exit_code`.
+
+    Whatever names and texts of others its message quotes, it is one line of printable characters.
+
+    >>> print(ActdiagError("unknown layer 'a\nb\x1b[31m'"))
+    unknown layer 'a b?[31m'
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        """Take what was expected, what came, what to do; a long message keeps its beginning and end."""
+        line = "".join(_shown(character) for character in message)
+        half = (_LONGEST - 5) // 2
+        super().__init__(line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}")
 
 
 class UsageError(ActdiagError):
@@ -32,3 +47,7 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     near = get_close_matches(name.lower(), names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
     return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}.")
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else " " if character.isspace() else "?"
