@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 
 from actdiag.data.batch import Batch, draw_batch
 from actdiag.errors import ActdiagError
+from actdiag.reading import check_file, expand, reason
 from actdiag.types import RunSpec
 
 _TYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -32,7 +34,7 @@ def load(spec: RunSpec, parameter: str) -> Batch:
     Raises:
         ActdiagError: a missing or broken file, or images and labels that do not belong together.
     """
-    folder = Path(parameter).expanduser()
+    folder = expand(parameter)
     images_file, labels_file = _find(folder, _IMAGES), _find(folder, _LABELS)
     images, labels = read_idx(images_file, 3), read_idx(labels_file, 1)
     if len(images) != len(labels):
@@ -41,7 +43,8 @@ def load(spec: RunSpec, parameter: str) -> Batch:
             "one label for each image is expected"
         )
     if labels.dtype.kind == "f" or labels.min() < 0:
-        raise ActdiagError(f"{labels_file}: labels must be whole class numbers >= 0")
+        got = "fractions" if labels.dtype.kind == "f" else str(labels.min())
+        raise ActdiagError(f"{labels_file}: labels must be whole class numbers >= 0, got {got}")
     inputs = torch.from_numpy(images.reshape(len(images), -1))
     return draw_batch(spec, inputs, torch.from_numpy(labels.astype(np.int64)))
 
@@ -54,12 +57,13 @@ def read_idx(path: Path, dimensions: int) -> npt.NDArray[np.generic]:
     Raises:
         ActdiagError: unreadable, no IDX file, another number of `dimensions`, empty, cut short or too long.
     """
+    check_file(path)
     try:
         with path.open("rb") as raw:
             stream = cast(BinaryIO, gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
             return _read_stream(path, stream, dimensions)
-    except (OSError, EOFError, zlib.error) as error:
-        raise ActdiagError(f"cannot read {path}: {error}") from error
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
+        raise ActdiagError(f"cannot read {path}: {reason(error)}: fetch it again") from error
 
 
 def _read_stream(path: Path, stream: BinaryIO, dimensions: int) -> npt.NDArray[np.generic]:
@@ -105,9 +109,9 @@ def _read_at_most(stream: BinaryIO, most: int) -> bytearray:
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Path:
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112, pathlib's raises for a name that is too long
         raise ActdiagError(f"data 'idx' takes a folder with MNIST's IDX files, '{folder}' is no folder")
     for name in (f"{name}{suffix}" for name in names for suffix in ("", ".gz")):
-        if (folder / name).is_file():
+        if (folder / name).exists():
             return folder / name
     raise ActdiagError(f"folder '{folder}' must hold {' or '.join(names)}, plain or .gz: it holds neither")

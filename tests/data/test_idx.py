@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import struct
 import tempfile
 import tracemalloc
@@ -181,10 +182,29 @@ def test_images_and_labels_must_match(tmp_path: Path, images: np.ndarray, labels
         load_batch(spec)
 
 
-@pytest.mark.parametrize("wrong", [np.full(6, 1.0, dtype=np.float32), np.full(6, -1, dtype=np.int8)])
-def test_labels_must_be_class_numbers(tmp_path: Path, images: np.ndarray, wrong: np.ndarray) -> None:
-    with pytest.raises(ActdiagError, match=rf"{LABELS}: labels must be whole class numbers >= 0"):
+@pytest.mark.parametrize(
+    ("wrong", "got"),
+    [(np.full(6, 1.0, dtype=np.float32), "fractions"), (np.full(6, -1, dtype=np.int8), "-1")],
+)
+def test_labels_must_be_class_numbers(
+    tmp_path: Path, images: np.ndarray, wrong: np.ndarray, got: str
+) -> None:
+    with pytest.raises(ActdiagError, match=rf"{LABELS}: labels must be whole class numbers >= 0, got {got}$"):
         load_batch(write_folder(tmp_path, images, wrong))
+
+
+def test_what_is_no_file_does_not_wait(tmp_path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    spec = write_folder(tmp_path, images, labels)
+    (tmp_path / IMAGES).unlink()
+    os.mkfifo(tmp_path / IMAGES)
+    with pytest.raises(ActdiagError, match=f"cannot read .*{IMAGES}: it is a pipe, expected a file"):
+        load_batch(spec)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "~nobody-of-that-name", "a\0b"])
+def test_a_name_that_no_folder_can_have_is_one_line(name: str) -> None:
+    with pytest.raises(ActdiagError, match="is no folder"):
+        load_batch(RunSpec(data=f"idx:{name}"))
 
 
 def test_missing_folder_and_file(tmp_path: Path, images: np.ndarray, labels: np.ndarray) -> None:
