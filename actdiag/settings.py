@@ -10,6 +10,7 @@ from typing import Any
 
 from actdiag.errors import UsageError, unknown_name
 from actdiag.parameters import parse_number
+from actdiag.reading import check_file, reason
 from actdiag.rules import RULES, Rule
 
 FILE, SECTION = "setup.cfg", "actdiag"
@@ -54,7 +55,8 @@ class Settings:
         """Return the settings in the section [actdiag] of `folder`'s setup.cfg; the defaults if it has none.
 
         Raises:
-            UsageError: the file cannot be read, or holds an unknown key, rule or threshold.
+            ActdiagError: something else than a file that can be read is there.
+            UsageError: the file is no configuration, or holds an unknown key, rule or threshold.
         """
         section = _section(Path(folder) / FILE)
         for key in section:
@@ -132,12 +134,14 @@ def _assignment(text: str) -> tuple[str, float]:
 
 def _section(path: Path) -> Mapping[str, Any]:
     """Return the keys of the section; interpolation is off, so that % is a character."""
-    parser = configparser.ConfigParser(interpolation=None, default_section="")
-    if not path.is_file():
+    if not path.exists() and not path.is_symlink():
         return {}
+    check_file(path)
+    parser = configparser.ConfigParser(interpolation=None, default_section="")
     try:
-        parser.read_string(path.read_text(encoding="utf-8"))
+        parser.read_string(path.read_text(encoding="utf-8-sig"), path.name)
     except (configparser.Error, OSError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path} cannot be read: {reason}. Mend it, or run in another folder.") from error
+        raise UsageError(
+            f"{path} cannot be read: {reason(error)}. Mend it, or run in another folder."
+        ) from error
     return dict(parser[SECTION]) if parser.has_section(SECTION) else {}

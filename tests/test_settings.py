@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from actdiag.errors import UsageError
+from actdiag.errors import ActdiagError, UsageError
 from actdiag.rules import RULES
 from actdiag.settings import Settings
 
@@ -126,6 +127,24 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "setup.cfg").write_bytes(b"\xff\xfe[actdiag]")
     with pytest.raises(UsageError, match="cannot be read"):
         Settings.from_config(tmp_path)
+
+
+def test_a_mark_of_the_byte_order_is_no_text(tmp_path: Path) -> None:
+    assert Settings.from_config(config(tmp_path, "\ufeff[actdiag]\nignore = AD101\n")).ignore == ("AD101",)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "symbolic links"])
+def test_what_is_no_file_is_told(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "setup.cfg"
+    {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}.get(kind, lambda: path.symlink_to(path))()
+    with pytest.raises(ActdiagError, match=rf"cannot read .*setup\.cfg: .*{kind}") as caught:
+        Settings.from_config(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_wrong_file_shows_no_control_characters(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"unknown key in .* '\?\[31m'"):
+        Settings.from_config(config(tmp_path, "[actdiag]\n\x1b[31m = 1\n"))
 
 
 def test_the_command_line_wins() -> None:
