@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,10 +15,13 @@ import torch
 
 from actdiag.data.batch import Batch, draw_batch
 from actdiag.errors import ActdiagError, UsageError, unknown_name
+from actdiag.reading import check_file, expand, reason
 from actdiag.types import RunSpec
 
 _MOST_CLASSES = 1000
 _MOST_NAMES = 20
+_LARGEST = float(np.finfo(np.float32).max)
+_SEPARATORS = {"semicolons": ";", "tabs": "\t", "bars": "|"}
 
 
 def load(spec: RunSpec, parameter: str) -> Batch:
@@ -30,7 +34,7 @@ def load(spec: RunSpec, parameter: str) -> Batch:
         ActdiagError: a missing, broken or empty file, or a feature that is not a finite number.
     """
     file, _, target = parameter.rpartition(":")
-    path = Path(file).expanduser()
+    path = expand(file)
     frame = _read(path)
     columns = list(frame.columns)
     if target not in columns:
@@ -66,20 +70,43 @@ def number_labels(path: Path, column: pd.Series) -> npt.NDArray[np.int64]:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise ActdiagError(f"data 'csv' takes a file, '{path}' is none: write csv:FILE:TARGET")
+    try:
+        check_file(path)
+    except ActdiagError as error:
+        raise ActdiagError(f"{error}: write csv:FILE:TARGET") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
+            header = pd.read_csv(path, header=None, nrows=1, dtype="str", keep_default_na=False)
+            _check_names(path, header.iloc[0].tolist())
             # A label may be called "NA" or "None", so no word stands for a missing value; without
             # index_col=False, rows longer than the header silently lose their first column to the index.
             return pd.read_csv(path, keep_default_na=False, low_memory=False, index_col=False)
+    except ActdiagError:
+        raise
     except pd.errors.ParserWarning as error:
         raise ActdiagError(f"{path}: rows have more cells than the header has names") from error
     except pd.errors.EmptyDataError as error:
         raise ActdiagError(f"{path} is empty: a header and rows are expected") from error
+    except UnicodeDecodeError as error:
+        raise ActdiagError(f"cannot read {path} as CSV: {reason(error)}: save it as UTF-8") from error
     except Exception as error:  # pandas and its decompressors raise many unrelated kinds
-        raise ActdiagError(f"cannot read {path} as CSV: {' '.join(str(error).split())}") from error
+        raise ActdiagError(f"cannot read {path} as CSV: {reason(error)}") from error
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse what is no header, and names that stand twice: one could be the target, the other its copy.
+
+    Names of no letters are left to pandas, which writes one itself where it saves a table's index.
+    """
+    for what, mark in _SEPARATORS.items():
+        if len(names) == 1 and mark in names[0]:
+            raise UsageError(
+                f"{path}: cells must be separated by commas, the header has {what}: '{names[0]}'"
+            )
+    twice = [name for name, times in Counter(names).items() if name and times > 1]
+    if twice:
+        raise ActdiagError(f"{path}: two columns are called '{twice[0]}': rename or drop one of them")
 
 
 def _check_shape(path: Path, frame: pd.DataFrame, features: Sequence[str]) -> None:
@@ -91,14 +118,14 @@ def _check_shape(path: Path, frame: pd.DataFrame, features: Sequence[str]) -> No
 
 def _numbers(path: Path, column: pd.Series) -> npt.NDArray[np.float64]:
     numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
-    wrong = ~np.isfinite(numbers)
+    wrong = ~(np.abs(numbers) <= _LARGEST)
     if wrong.any():
         row = int(wrong.argmax())
         value = column.iloc[row]
         shown = "an empty cell" if pd.isna(value) or value == "" else f"'{value}'"
         raise ActdiagError(
-            f"{path}: feature column '{column.name}' must hold finite numbers, got {shown} in row {row + 1}: "
-            "encode, fill or drop it"
+            f"{path}: feature column '{column.name}' must hold finite numbers that float32 holds, "
+            f"got {shown} in row {row + 1}: encode, fill, rescale or drop it"
         )
     return numbers
 

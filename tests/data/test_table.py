@@ -77,15 +77,27 @@ WIDE = ",".join(f"pixel{number}" for number in range(100))
             f"{WIDE},kinds\n",
             r"did you mean 'kinds'\? Known: kinds, pixel0, .*, pixel19, \.\.\. \(101 columns\)\.",
         ),
-        ("a,b,kind\n1,2,x\n1,red,y\n", r"feature column 'b' must hold finite numbers, got 'red' in row 2"),
+        (
+            "a,b,kind\n1,2,x\n1,red,y\n",
+            r"feature column 'b' must hold finite numbers that float32 holds, got 'red' in row 2",
+        ),
         (
             "a,b,kind\n1,2,x\n1,,y\n",
-            r"feature column 'b' must hold finite numbers, got an empty cell in row 2",
+            r"feature column 'b' must hold finite numbers that float32 holds, got an empty cell in row 2",
         ),
-        ("a,b,kind\n1,2,x\n1,NA,y\n", r"feature column 'b' must hold finite numbers, got 'NA' in row 2"),
-        ("a,b,kind\n1,2,x\ninf,3,y\n", r"feature column 'a' must hold finite numbers, got 'inf' in row 2"),
+        (
+            "a,b,kind\n1,2,x\n1,NA,y\n",
+            r"feature column 'b' must hold finite numbers that float32 holds, got 'NA' in row 2",
+        ),
+        (
+            "a,b,kind\n1,2,x\ninf,3,y\n",
+            r"feature column 'a' must hold finite numbers that float32 holds, got 'inf' in row 2",
+        ),
         ("a,kind\n1,x\n2,\n", r"target 'kind' has no label in row 2"),
-        ("kind,a\nx,1\ny\n", r"feature column 'a' must hold finite numbers, got an empty cell in row 2"),
+        (
+            "kind,a\nx,1\ny\n",
+            r"feature column 'a' must hold finite numbers that float32 holds, got an empty cell in row 2",
+        ),
         ("a,kind\n1,0.5\n2,1.5\n", r"target 'kind' must hold class labels .* 2 different values in 2 rows"),
         ("a,kind\n" + "".join(f"1,{row}\n" for row in range(1001)), r"1001 different values in 1001 rows"),
         ("", r"table\.csv is empty: a header and rows are expected"),
@@ -94,7 +106,14 @@ WIDE = ",".join(f"pixel{number}" for number in range(100))
         ("a,kind\n1,2,x\n3,4,y\n", r"rows have more cells than the header has names"),
         ("a,kind\n0,2,x\n1,4,y\n", r"rows have more cells than the header has names"),
         ("a,kind\n1,x\n1,x,3,4\n", r"cannot read .*table\.csv as CSV: .*Expected 2 fields in line 3, saw 4"),
-        ("a,kind\n1e39,x\n2,y\n", r"must be finite numbers that float32 holds .* got 1e\+39"),
+        ("a,kind\n2,y\n1e39,x\n", r"feature column 'a' .* that float32 holds, got '1e\+39' in row 2"),
+        ("a,kind\n2,y\n-1e400,x\n", r"feature column 'a' .* that float32 holds, got '-inf' in row 2"),
+        ("a;kind\n1;x\n", r"cells must be separated by commas, the header has semicolons: 'a;kind'"),
+        ("a;kind\n1,5;x\n", r"cells must be separated by commas, the header has semicolons"),
+        ("a\tkind\n1\tx\n", r"the header has tabs: 'a kind'"),
+        ("a,b,a,kind\n1,2,3,x\n", r"two columns are called 'a': rename or drop one of them"),
+        ("a,kind,kind\n1,x,x\n", r"two columns are called 'kind'"),
+        ("\x1b[31m,kind\nred,x\n", r"feature column '\?\[31m' must hold"),
     ],
 )
 def test_wrong_tables_are_told_in_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -110,13 +129,25 @@ def test_a_thousand_classes_and_repeated_fractions_pass(tmp_path: Path) -> None:
 
 
 def test_missing_or_unreadable_file(tmp_path: Path) -> None:
-    with pytest.raises(ActdiagError, match=r"takes a file, '.*none\.csv' is none: write csv:FILE:TARGET"):
+    with pytest.raises(ActdiagError, match=r"none\.csv: No such file .*: write csv:FILE:TARGET"):
         load_batch(RunSpec(data=f"csv:{tmp_path / 'none.csv'}:kind"))
-    with pytest.raises(ActdiagError, match="takes a file"):
+    with pytest.raises(ActdiagError, match=r"it is a folder, expected a file: write csv:FILE:TARGET"):
         load_batch(RunSpec(data=f"csv:{tmp_path}:kind"))
     (tmp_path / "binary.csv").write_bytes(b"a,kind\n\xff\xfe,x\n")
-    with pytest.raises(ActdiagError, match=r"cannot read .*binary\.csv as CSV: .*utf-8"):
+    with pytest.raises(ActdiagError, match=r"cannot read .*binary\.csv as CSV: .*utf-8.*: save it as UTF-8$"):
         load_batch(RunSpec(data=f"csv:{tmp_path / 'binary.csv'}:kind"))
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "~nobody-of-that-name/a.csv", "a\0b"])
+def test_a_name_that_no_file_can_have_is_one_line(name: str) -> None:
+    with pytest.raises(ActdiagError, match=r"cannot read .*: write csv:FILE:TARGET"):
+        load_batch(RunSpec(data=f"csv:{name}:kind"))
+
+
+def test_names_that_pandas_writes_itself_are_kept_apart(tmp_path: Path) -> None:
+    text = ",a,a.1,,kind\n1,2,3,4,x\n5,7,9,2,y\n"
+    batch = load_batch(spec_of(tmp_path, text, batch=2, standardise=False))
+    assert sorted(batch.inputs.tolist()) == [[1, 2, 3, 4], [5, 7, 9, 2]]
 
 
 def test_features_and_too_few_classes_are_refused(tmp_path: Path) -> None:
