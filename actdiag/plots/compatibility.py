@@ -55,7 +55,7 @@ def _height(sheet: Matrix) -> float:
 
 def _draw_matrix(paper: Sheet, sheet: Matrix, top: float) -> None:
     if sheet.label:
-        paper.text(_MARGIN, top - 0.18, sheet.label, 10.0, color=INK, weight="bold")
+        paper.text(_MARGIN, top - 0.18, shortened(sheet.label, 100), 10.0, color=INK, weight="bold")
         top -= _TITLE
     for column, init in enumerate(sheet.inits):
         words, size = shortened(init, 24), 8.0 if len(init) <= 17 else 6.5

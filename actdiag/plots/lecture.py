@@ -61,7 +61,7 @@ def _page(parts: Sequence[Block], comparison: Comparison, tensors: Sequence[str]
     def draw(paper: Sheet) -> None:
         top = height
         for part, block in zip(parts, rows, strict=True):
-            paper.text(_MARGIN, top - 0.2, part.heading, 10.0, color=INK, weight="bold")
+            paper.text(_MARGIN, top - 0.2, shortened(part.heading, 90), 10.0, color=INK, weight="bold")
             step = min(half / max(_columns(block), 1), half / 3)
             for place, tensor in enumerate(tensors):
                 left = _MARGIN + _LABEL + place * (half + _BETWEEN)

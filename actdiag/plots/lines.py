@@ -100,7 +100,8 @@ def _page(
             for column, lines in enumerate(_lines(runs, quantities)):
                 left, top = column * wide + sum(_EDGE), keys + row * form.step + 0.25
                 axes = inset(paper, left, top, wide - sum(_EDGE), form.tall)
-                axes.set_title(f"{part.heading}: {quantities[column]}", loc="left", color=INK, size=9)
+                words = shortened(f"{part.heading}: {quantities[column]}", 70)
+                axes.set_title(words, loc="left", color=INK, size=9)
                 _draw(axes, lines, used)
                 shrink(axes, paper.scale)
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from actdiag.plots.style import MUTED, blank_figure, head, shortened, styled
+from actdiag.plots.style import MUTED, blank_figure, head, shortened, spelt, styled
 
 HEAD = 0.45
 """Inches above a picture for its heading."""
@@ -40,7 +40,7 @@ class Sheet:
     def text(self, x: float, y: float, words: str, size: float = 9.0, **style: Any) -> None:
         """Write words, in the figure's quiet colour unless another is given."""
         points = max(size * self.scale, _SMALLEST)
-        self.axes.text(x, y, words, **{"color": MUTED, "size": points, **style})
+        self.axes.text(x, y, spelt(words), **{"color": MUTED, "size": points, **style})
 
 
 @dataclass(frozen=True)

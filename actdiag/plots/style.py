@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, NamedTuple
 
 import matplotlib
 import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 
 from actdiag.verdicts import FAILED, NOT_JUDGED
 
 INK, MUTED, BLUE, GREEN, VERMILION = "#1d2329", "#5b6570", "#0b62a8", "#00806a", "#bf4a08"
 """Colours as in the report; the three for data stay apart for colour-blind readers."""
+FONT = "DejaVu Sans"
+"""Comes with matplotlib."""
 RULE = "#e3e6e9"
 """The colour of grid lines."""
 
@@ -40,7 +44,8 @@ LOOKS = {
 def styled() -> Iterator[None]:
     """Set seaborn's style for what is made within; words are never read as TeX, the font is matplotlib's."""
     own = {
-        "font.family": "DejaVu Sans",
+        "font.family": FONT,
+        "text.usetex": False,
         "text.parse_math": False,
         "axes.edgecolor": MUTED,
         "text.color": INK,
@@ -73,5 +78,20 @@ def shortened(words: str, most: int) -> str:
     >>> shortened("he, gain 1.41", 9), shortened("中", 9)
     ('he, ga...', '?')
     """
-    words = "".join(c if c.isprintable() and ord(c) < 256 else "?" for c in words)
+    words = spelt(words)
     return words if len(words) <= most else words[: most - 3] + "..."
+
+
+def spelt(words: str) -> str:
+    r"""Return words with a "?" for each character that the font has not, or that would not be shown.
+
+    >>> spelt("✓ café"), spelt("中\x1b")
+    ('✓ café', '??')
+    """
+    return "".join(c if c.isprintable() and ord(c) in _characters() else "?" for c in words)
+
+
+@cache
+def _characters() -> frozenset[int]:
+    """Return what the font can spell."""
+    return frozenset(get_font(findfont(FONT)).get_charmap())
