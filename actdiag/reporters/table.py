@@ -10,6 +10,7 @@ from actdiag.profiles import layer_table
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
 from actdiag.rules.base import Run
+from actdiag.texts import printable, spreadsheet_cell
 from actdiag.types import Diagnosis
 
 _FINDING = (
@@ -55,4 +56,6 @@ def csv_report(recording: Recording, diagnosis: Diagnosis) -> dict[str, bytes]:
 
 
 def _bytes(frame: pd.DataFrame) -> bytes:
-    return frame.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
+    """Return a table in which no text is a formula; the recording's own rows.csv has every name as it is."""
+    shown = frame.map(lambda cell: spreadsheet_cell(printable(cell)) if isinstance(cell, str) else cell)
+    return shown.to_csv(index=False, lineterminator="\n").encode("utf-8", "backslashreplace")
