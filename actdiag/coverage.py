@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from actdiag.tables import Table
+from actdiag.texts import printable as printable
 
 LONGEST = 40
 """Characters of a module's name that a table or a sentence shows."""
@@ -117,11 +118,6 @@ def shorten(name: str, most: int = LONGEST) -> str:
         return name
     tail = (most - 3) // 2
     return f"{name[: most - 3 - tail]}...{name[-tail:]}"
-
-
-def printable(text: str) -> str:
-    """Return text with a "?" for each character that would steer a terminal instead of being shown."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def some(names: Sequence[str], most: int = 3) -> str:

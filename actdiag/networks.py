@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from actdiag.texts import printable
+
 Spec = Mapping[str, Any]
 
 _PLACE = ("act", "init", "gain")
@@ -16,7 +18,7 @@ _WORDS = {"True": "yes", "False": "no"}
 
 
 def specs(runs: Mapping[str, Spec]) -> dict[str, dict[str, Any]]:
-    """Return each run's spec with the gain that was asked for, see `asked_gain`.
+    """Return each run's spec with the gain that was asked for, see `asked_gain`, its words printable.
 
     What a failed run left open is taken from runs that succeeded, so that it stands beside them.
 
@@ -28,7 +30,11 @@ def specs(runs: Mapping[str, Spec]) -> dict[str, dict[str, Any]]:
         run: _settle(facts["spec"], done) if facts.get("error") else facts["spec"]
         for run, facts in runs.items()
     }
-    return {run: {**spec, "gain": asked_gain(runs[run])} for run, spec in settled.items()}
+    return {run: _shown({**spec, "gain": asked_gain(runs[run])}) for run, spec in settled.items()}
+
+
+def _shown(spec: Spec) -> dict[str, Any]:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in spec.items()}
 
 
 def asked_gain(facts: Spec) -> str:

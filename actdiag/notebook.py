@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from actdiag.texts import escaped
 from actdiag.verdicts import SIGNS
 
 if TYPE_CHECKING:
@@ -48,11 +48,11 @@ def finding_html(finding: Finding, where: str = "") -> str:
     layers = f"layer{'s' * (len(finding.layers) > 1)} {_spell(finding.layers)}" if finding.layers else ""
     evidence = "; ".join(_evidence(finding.evidence))
     lines = [
-        f"{_chip(finding.severity.value, colour)} <b>{escape(finding.code)} {escape(finding.name)}</b>"
-        f' <span style="{_FAINT}">{escape(", ".join(filter(None, (layers, where))))}</span>',
-        escape(finding.message),
-        f"<b>Remedy:</b> {escape(finding.remedy)}" if finding.remedy else "",
-        f'<span style="{_FAINT}">{escape(evidence)}</span>' if evidence else "",
+        f"{_chip(finding.severity.value, colour)} <b>{escaped(finding.code)} {escaped(finding.name)}</b>"
+        f' <span style="{_FAINT}">{escaped(", ".join(filter(None, (layers, where))))}</span>',
+        escaped(finding.message),
+        f"<b>Remedy:</b> {escaped(finding.remedy)}" if finding.remedy else "",
+        f'<span style="{_FAINT}">{escaped(evidence)}</span>' if evidence else "",
     ]
     body = "".join(f"<div>{line}</div>" for line in lines if line)
     return _framed(
@@ -91,7 +91,7 @@ def _not_judged(diagnosis: Diagnosis) -> str:
     )
     if not reasons:
         return ""
-    items = "".join(f"<li>{escape(reason)}</li>" for reason in list(reasons)[:_MOST_RUNS])
+    items = "".join(f"<li>{escaped(reason)}</li>" for reason in list(reasons)[:_MOST_RUNS])
     more = f"<li>and {len(reasons) - _MOST_RUNS} more</li>" if len(reasons) > _MOST_RUNS else ""
     summary = f"<summary>Not judged: {len(reasons)}</summary>"
     return f'<details style="{_FAINT}">{summary}<ul>{items}{more}</ul></details>'
@@ -121,9 +121,9 @@ def recording_html(recording: Recording) -> str:
 
 
 def _run_row(run: str, facts: Mapping[str, Any], rows: pd.DataFrame | None) -> str:
-    name = f'<td style="{_CELL}"><code>{escape(run or "model")}</code></td>'
+    name = f'<td style="{_CELL}"><code>{escaped(run or "model")}</code></td>'
     if rows is None:
-        why = escape(str(facts.get("error") or "nothing was measured"))
+        why = escaped(str(facts.get("error") or "nothing was measured"))
         return f'<tr>{name}<td style="{_CELL}" colspan="{1 + len(_LINES)}">{why}</td></tr>'
     first = rows[rows["step"] == rows["step"].min()].sort_values(["layer", "call"], kind="stable")
     signal = first[first["tensor"] == "activation"].drop_duplicates("layer")
@@ -149,10 +149,10 @@ def _spark(name: str, layers: Iterable[int], values: Iterable[float]) -> str:
     spoken = f"{name} from layer {points[0][0]} to layer {points[-1][0]}: {words}"
     paths = "".join(_piece(piece, logs, points) for piece in _pieces(points))
     return (
-        f'<svg role="img" aria-label="{escape(spoken)}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'<svg role="img" aria-label="{escaped(spoken)}" width="{_WIDTH}" height="{_HEIGHT}" '
         f'viewBox="0 0 {_WIDTH} {_HEIGHT}" style="vertical-align:middle">'
         f'<g fill="none" stroke="{_LINES[name]}" stroke-width="2" stroke-linecap="round" '
-        f'stroke-linejoin="round">{paths}</g></svg> {escape(words)}'
+        f'stroke-linejoin="round">{paths}</g></svg> {escaped(words)}'
     )
 
 
@@ -196,7 +196,7 @@ def _heading(verdict: str) -> str:
 def _votes(verdicts: Mapping[str, str]) -> str:
     counts = {verdict: list(verdicts.values()).count(verdict) for verdict in dict.fromkeys(verdicts.values())}
     words = "; ".join(
-        f"{escape(verdict)}: {count} of {len(verdicts)} runs" for verdict, count in counts.items()
+        f"{escaped(verdict)}: {count} of {len(verdicts)} runs" for verdict, count in counts.items()
     )
     return f"<div>{words}</div>"
 
@@ -206,7 +206,7 @@ def _tiles(verdicts: Mapping[str, str]) -> str:
     tiles = []
     for run, verdict in list(verdicts.items())[:_MOST_TILES]:
         mark, colour = SIGNS.get(verdict, "?"), _VERDICTS.get(verdict, _OTHER)
-        tiles.append(f'<i style="background:{colour}" title="{escape(run)}: {escape(verdict)}">{mark}</i>')
+        tiles.append(f'<i style="background:{colour}" title="{escaped(run)}: {escaped(verdict)}">{mark}</i>')
     style = (
         "<style>.actdiag-runs{display:flex;flex-wrap:wrap;gap:2px;max-width:52em;margin:6px 0}"
         ".actdiag-runs i{width:17px;color:#fff;font:bold 12px/17px sans-serif;text-align:center}</style>"
@@ -216,7 +216,7 @@ def _tiles(verdicts: Mapping[str, str]) -> str:
 
 def _chip(words: str, colour: str) -> str:
     style = f"background:{colour};color:#fff;border-radius:3px;padding:1px 7px;font-weight:600"
-    return f'<span style="{style}">{escape(words)}</span>'
+    return f'<span style="{style}">{escaped(words)}</span>'
 
 
 def _framed(body: str) -> str:

@@ -22,6 +22,7 @@ from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.errors import ActdiagError, SchemaError
 from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
+from actdiag.texts import printable
 
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
 PICTURES = ("matrix.png", "distributions.png", "profile.png")
@@ -57,7 +58,7 @@ class Recording:
         """Return the runs, and how much is known of them, in one line."""
         runs = ", ".join(self.runs[:3]) + ", ..." * (len(self.runs) > 3)
         measured = len(self.measured)
-        return (
+        return printable(
             f"<Recording of {runs}: {measured} measured rows, {len(self.rows) - measured} predicted, "
             f"{len(self.modules)} modules>"
         )

@@ -9,10 +9,10 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from actdiag.numerals import power_of_ten
+from actdiag.texts import escaped
 
 Point = tuple[float, float]
 
@@ -161,7 +161,7 @@ def line_chart(
     frame = Frame.of(axis, layers)
     points = [(x, y) for line in lines for x, y in zip(line.xs, line.ys, strict=True)]
     body = [
-        f'<title id="{name}-t">{escape(heading)}</title><desc id="{name}-d">{escape(description)}</desc>',
+        f'<title id="{name}-t">{escaped(heading)}</title><desc id="{name}-d">{escaped(description)}</desc>',
         *grid(frame),
         *(band(frame, line.xs, *line.band, line.style) for line in lines if line.band is not None),
         *limit_lines(frame, points, limits),
@@ -328,4 +328,4 @@ def marks(frame: Frame, points: Iterable[Point], style: str) -> Iterable[str]:
 def text(x: float, y: float, words: str, anchor: str, style: str = "tick") -> str:
     """Return words at a place; anchor is start, middle or end."""
     place = f'x="{rounded(x)}" y="{rounded(y)}" text-anchor="{anchor}"'
-    return f'<text class="{style}" {place}>{escape(words)}</text>'
+    return f'<text class="{style}" {place}>{escaped(words)}</text>'

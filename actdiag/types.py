@@ -18,6 +18,7 @@ from actdiag.activations import activation
 from actdiag.errors import UsageError, unknown_name
 from actdiag.initialisers import initialiser
 from actdiag.notebook import diagnosis_html, finding_html
+from actdiag.texts import printable
 from actdiag.verdicts import NOT_JUDGED
 
 CHOICES = {
@@ -277,7 +278,7 @@ class Diagnosis:
             lines += [f"{found.severity.value} {found.code} {found.name}{run}: {found.message}"]
             lines += [f"    Remedy: {found.remedy}"]
         lines += [f"not judged: {outcome.code} {outcome.name}: {outcome.reason}" for outcome in self.skipped]
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
     def _repr_html_(self) -> str:
         return diagnosis_html(self)

@@ -25,6 +25,7 @@ from actdiag.cli.options import (
 )
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
+from actdiag.texts import printable
 from actdiag.types import RunSpec
 
 if TYPE_CHECKING:
@@ -128,7 +129,8 @@ def _kept(journal: Journal, resume: bool) -> Iterator[None]:
     """Keep finished cells in the journal while the block runs, and say so where it is interrupted."""
     if not resume and journal.chunks:
         click.echo(
-            f"leaving the finished cells in {journal.folder}: --resume would go on with them", err=True
+            printable(f"leaving the finished cells in {journal.folder}: --resume would go on with them"),
+            err=True,
         )
         journal.discard()
     journal.check()
@@ -137,7 +139,9 @@ def _kept(journal: Journal, resume: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         if journal.chunks:
             click.echo(
-                f"finished cells are kept in {journal.folder}: the same command with --resume goes on",
+                printable(
+                    f"finished cells are kept in {journal.folder}: the same command with --resume goes on"
+                ),
                 err=True,
             )
         raise
@@ -147,7 +151,7 @@ def _kept(journal: Journal, resume: bool) -> Iterator[None]:
 
 def _tell_failed(errors: Sequence[str], cells: int, fail_on: str | None) -> None:
     """Say how many cells failed; leave with 1 where all did, with 3 where --fail-on was given."""
-    words = f"{len(errors)} of {cells} cells could not be run, the first for {errors[0]}"
+    words = printable(f"{len(errors)} of {cells} cells could not be run, the first for {errors[0]}")
     click.echo(f"{words.removesuffix('.')}. The same command with --resume tries them again.", err=True)
     if len(errors) == cells:
         click.get_current_context().exit(1)

@@ -26,6 +26,7 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
     from actdiag.folders import replace_files
     from actdiag.recording import Recording
     from actdiag.reporters import REPORTERS, check_folder, report
+    from actdiag.texts import printable
 
     settings, recording = settings_from((), (), ()), Recording.load(folder)
     elsewhere = out is not None and os.path.realpath(out) != os.path.realpath(folder)
@@ -34,10 +35,10 @@ def command(folder: Path, formats: tuple[str, ...], out: Path | None, force: boo
     load(*reporting(formats))
     diagnosis = diagnose(recording, settings)
     if out is not None and elsewhere:
-        click.echo(f"Wrote {report(recording, diagnosis, out, formats, force=force)}")
+        click.echo(printable(f"Wrote {report(recording, diagnosis, out, formats, force=force)}"))
         return
     files = {
         name: content for kind in formats for name, content in REPORTERS[kind](recording, diagnosis).items()
     }
     replace_files(folder, files)
-    click.echo(f"Wrote {', '.join(str(folder / name) for name in files)}")
+    click.echo(printable(f"Wrote {', '.join(str(folder / name) for name in files)}"))

@@ -10,6 +10,8 @@ import click
 from actdiag.cli.loading import load
 from actdiag.errors import ActdiagError, UsageError, unknown_name
 from actdiag.folders import check_writable
+from actdiag.importing import one_line
+from actdiag.texts import printable
 
 if TYPE_CHECKING:
     from actdiag.recipes import Recipe, Size
@@ -97,7 +99,7 @@ def _ran(recipe: Recipe, size: Size, gallery: Path, go_on: bool) -> bool:
     except Exception as error:
         if not go_on:
             raise
-        click.echo(f"{recipe.name}: could not be run: {type(error).__name__}: {error}", err=True)
+        click.echo(f"{recipe.name}: could not be run: {one_line(error)}", err=True)
         return False
     _tell(reproduction, folder)
     return True
@@ -114,4 +116,4 @@ def _tell(reproduction: Reproduction, folder: Path) -> None:
         click.echo(f"  {claim['outcome']:14}  {claim['name']}: {words}")
         if claim["outcome"] == "inconclusive":
             click.echo(f"  {'':14}  {power(claim)}")
-    click.echo(f"Wrote {folder}")
+    click.echo(printable(f"Wrote {folder}"))

@@ -85,7 +85,7 @@ class Terminal:
     def wrote(self, folder: Path) -> None:
         """Print where the files are."""
         if not (self.as_json or self.quiet):
-            self.console.print(Text(f"Wrote {folder}"), soft_wrap=True)
+            self.console.print(Text(printable(f"Wrote {folder}")), soft_wrap=True)
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
         """Print words, see `print_line`."""

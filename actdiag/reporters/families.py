@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from actdiag.coverage import shorten
 from actdiag.profiles import Curve, Profile
@@ -30,6 +30,7 @@ from actdiag.svg import (
     text,
     thin_line,
 )
+from actdiag.texts import escaped
 
 WIDTH, HEIGHT, NAMES = 430, 250, 132
 """Of a chart in its own units, and how much of the width is for the lines' names."""
@@ -85,7 +86,7 @@ def family_chart(name: str, heading: str, series: Sequence[Series], scale: float
     frame = Frame.of(axis, layers, width=WIDTH, height=HEIGHT, **sides)
     points = [point for each in series for point in _points(each.measured)]
     limits = Profile((), scale).limits(10.0**axis.low, 10.0**axis.high)
-    title = f'<text class="heading" x="0" y="-6">{escape(heading)}</text>'
+    title = f'<text class="heading" x="0" y="-6">{escaped(heading)}</text>'
     back = "".join([title, *levels(frame), _layers(frame), *limit_lines(frame, points, limits)])
     if not any(frame.place(*point) for point in points):
         middle = (frame.left + frame.end) / 2
@@ -154,7 +155,7 @@ def _names(frame: Frame, series: Sequence[Series]) -> Iterator[tuple[str, str]]:
         lead = thin_line([(x, y), (edge + 4.0 * way, height), (edge + 14.0 * way, height)])
         place = f'x="{rounded(edge + 21.0 * way)}" y="{rounded(height + 4.0)}"'
         anchor = ' text-anchor="end"' if frame.mirrored else ""
-        label = escape(shorten(each.label, 17))
+        label = escaped(shorten(each.label, 17))
         yield (
             each.name,
             f'<path class="leader" d="{lead}"/><text class="end" {place}{anchor}>{label}</text>',

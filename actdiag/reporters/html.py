@@ -7,7 +7,7 @@ from typing import Any
 
 from actdiag import profiles
 from actdiag.comparisons import is_comparison
-from actdiag.coverage import Coverage, printable
+from actdiag.coverage import Coverage
 from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
@@ -15,6 +15,7 @@ from actdiag.reporters.comparison import comparison_page
 from actdiag.reporters.figures import BOX, chart, histograms
 from actdiag.reporters.pages import TONES, environment, finding_words, layer_rows
 from actdiag.rules.base import Run
+from actdiag.texts import printable
 from actdiag.types import Diagnosis, Finding, Severity
 from actdiag.verdicts import NOT_JUDGED, SIGNS
 

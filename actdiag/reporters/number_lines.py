@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from actdiag.numerals import numeral
 from actdiag.svg import rounded
+from actdiag.texts import escaped
 
 WIDTH, HEIGHT, EDGE = 320, 46, 12
 """In units of the drawing; on a phone one unit is about a pixel."""
@@ -31,7 +31,7 @@ def strip(claim: Mapping[str, Any]) -> str:
         *_measured(scale, claim),
         *_ends(scale),
     ]
-    label = escape(f"accepted {accepted(claim)}; measured {measured(claim)}")
+    label = escaped(f"accepted {accepted(claim)}; measured {measured(claim)}")
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
@@ -128,6 +128,6 @@ def _measured(scale: _Scale, claim: Mapping[str, Any]) -> list[str]:
 def _ends(scale: _Scale) -> list[str]:
     ends = ((scale.low, "start", EDGE - 10), (scale.high, "end", WIDTH - EDGE + 10))
     return [
-        f'<text x="{x}" y="{HEIGHT - 2}" text-anchor="{anchor}">{escape(numeral(value))}</text>'
+        f'<text x="{x}" y="{HEIGHT - 2}" text-anchor="{anchor}">{escaped(numeral(value))}</text>'
         for value, anchor, x in ends
     ]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from actdiag import profiles
-from actdiag.coverage import printable, shorten
+from actdiag.coverage import shorten
 from actdiag.numerals import interval, numeral, percent
 from actdiag.rules.base import Run
+from actdiag.texts import escaped, printable
 from actdiag.types import Finding, Severity
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _COLUMNS = (
 
 
 def environment() -> Environment:
-    """Return the templates, in which everything is escaped and an unknown name is an error."""
+    """Return the templates: everything is escaped and printable, and an unknown name is an error."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -55,23 +56,29 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
+        finalize=_shown,
     )
     templates.filters.update(numeral=_number, interval=interval, options=_options, breakable=_breakable)
     return templates
 
 
+def _shown(value: Any) -> Any:
+    """Return a value of a template as it is shown; what is HTML already stays."""
+    return printable(value, keep="\n") if type(value) is str else value
+
+
 def _options(text: str) -> str:
     """Return HTML in which no option of the command line is broken at its hyphens."""
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
 
-    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="option">\g<0></span>', str(escape(text))))
+    return Markup(re.sub(r"--[a-z][a-z-]*", r'<span class="option">\g<0></span>', escaped(text)))
 
 
 def _breakable(text: str) -> str:
     """Return HTML in which a name may be broken behind an underscore, a colon or a comma."""
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
 
-    return Markup(re.sub(r"[_:,]", r"\g<0><wbr>", str(escape(text))))
+    return Markup(re.sub(r"[_:,]", r"\g<0><wbr>", escaped(text)))
 
 
 def _number(value: Any) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actdiag.reporters.number_lines import accepted, expected, interval, mean, measured, strip
+from actdiag.reporters.pages import environment
 from actdiag.sketches import Sketch
 
 Facts = Mapping[str, Any]
@@ -131,13 +132,4 @@ def _embedded(content: bytes) -> str:
 
 
 def _render(template: str, **context: Any) -> bytes:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("actdiag.reporters"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template(template).render(**context).encode("utf-8", "backslashreplace")
+    return environment().get_template(template).render(**context).encode("utf-8", "backslashreplace")

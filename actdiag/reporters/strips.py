@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from actdiag.numerals import numeral
 from actdiag.panels import Floats, Panel, shared_axis
+from actdiag.texts import escaped
 
 COLUMNS = 10
 """Layers shown of a deeper network, the first and the last among them."""
@@ -76,7 +77,9 @@ def layer_numbers(layers: Sequence[int]) -> Markup:
 
 def _words(y: int, words: Sequence[str]) -> str:
     """Return a line of text with words at the columns' left ends; none where "" stands."""
-    spans = [f'<tspan x="{place * PITCH}">{escape(word)}</tspan>' for place, word in enumerate(words) if word]
+    spans = [
+        f'<tspan x="{place * PITCH}">{escaped(word)}</tspan>' for place, word in enumerate(words) if word
+    ]
     return f'<text y="{y}">{"".join(spans)}</text>' if spans else ""
 
 
