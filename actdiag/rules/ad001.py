@@ -67,6 +67,7 @@ class UnobservedModule(Rule):
     code: ClassVar[str] = "AD001"
     name: ClassVar[str] = "unobserved-module"
     title: ClassVar[str] = "modules were not observed"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag attach actdiag.examples:forgotten_layer --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False

@@ -55,8 +55,9 @@ class ExplodingGradient(Slope):
     )
     error: float = threshold(
         2e5,
-        "calibrated (benchmarks/verdicts.md): chaotic networks of tanh and hardtanh reach 24 to 45% of ten "
-        "classes at growths of 2e3 to 4e4, by their last layers, and 18 to 22% at 1.4e6 and above",
+        "calibrated (benchmarks/verdicts.md): chaotic networks of tanh and hardtanh reach 24 to 45% "
+        "accuracy on ten classes at growths of 2e3 to 4e4, by their last layers, and 18 to 22% at 1.4e6 and "
+        "above",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:

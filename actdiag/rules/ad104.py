@@ -49,6 +49,7 @@ class UnevenGradient(Rule):
     code: ClassVar[str] = "AD104"
     name: ClassVar[str] = "uneven-gradient"
     title: ClassVar[str] = "one layer learns at another speed than its neighbours"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag attach actdiag.examples:uneven --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
 

@@ -48,6 +48,7 @@ class DeadUnit(Rule):
     code: ClassVar[str] = "AD203"
     name: ClassVar[str] = "dead-unit"
     title: ClassVar[str] = "more units are dead than random weights explain"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.ERROR, Severity.WARNING)
     bad: ClassVar[str] = "actdiag scan --depth 4 --width 64 --act relu --init he --bias -2"
     good: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init he"
 

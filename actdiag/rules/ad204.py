@@ -37,6 +37,7 @@ class SaturatedUnit(Rule):
     code: ClassVar[str] = "AD204"
     name: ClassVar[str] = "saturated-unit"
     title: ClassVar[str] = "most units pass under 5% of the gradient"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING,)
     bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init normal:1"
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
 

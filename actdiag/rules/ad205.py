@@ -51,6 +51,7 @@ class MeanShift(Rule):
     code: ClassVar[str] = "AD205"
     name: ClassVar[str] = "mean-shift"
     title: ClassVar[str] = "activations share a mean that outweighs what differs"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.INFO,)
     bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act sigmoid --init xavier"
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
 

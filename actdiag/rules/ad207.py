@@ -41,6 +41,7 @@ class ConstantUnit(Rule):
     code: ClassVar[str] = "AD207"
     name: ClassVar[str] = "constant-unit"
     title: ClassVar[str] = "units give every sample the same value"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag attach actdiag.examples:pruned --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False

@@ -45,6 +45,7 @@ class SymmetricUnits(Rule):
     code: ClassVar[str] = "AD301"
     name: ClassVar[str] = "symmetric-units"
     title: ClassVar[str] = "all units of a layer compute and learn the same"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.ERROR, Severity.WARNING)
     bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init constant:0.1"
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
     calibrated: ClassVar[bool] = False

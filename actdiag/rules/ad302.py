@@ -92,6 +92,7 @@ class InitActivationMismatch(Rule):
     code: ClassVar[str] = "AD302"
     name: ClassVar[str] = "init-activation-mismatch"
     title: ClassVar[str] = "the weights' variance does not suit the activation"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init torch_default"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init he"
 

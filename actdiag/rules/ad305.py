@@ -43,6 +43,7 @@ class UnusedParameter(Rule):
     code: ClassVar[str] = "AD305"
     name: ClassVar[str] = "unused-parameter"
     title: ClassVar[str] = "trainable parameters get no gradient while others do"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag attach actdiag.examples:cut_graph --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False

@@ -60,6 +60,7 @@ class TheoryMismatch(Rule):
     code: ClassVar[str] = "AD401"
     name: ClassVar[str] = "theory-mismatch"
     title: ClassVar[str] = "signal or gradient is not what random weights give"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag attach actdiag.examples:scaled --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag scan --depth 6 --width 64 --act tanh --init xavier"
 

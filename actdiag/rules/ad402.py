@@ -44,6 +44,7 @@ class IllConditionedJacobian(Rule):
     code: ClassVar[str] = "AD402"
     name: ClassVar[str] = "ill-conditioned-jacobian"
     title: ClassVar[str] = "the Jacobian across the hidden layers is far from an isometry"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag scan --depth 12 --width 64 --act relu --init xavier --jacobian"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init orthogonal --jacobian"
 

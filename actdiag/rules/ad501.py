@@ -45,6 +45,7 @@ class UnscaledInput(Rule):
     code: ClassVar[str] = "AD501"
     name: ClassVar[str] = "unscaled-input"
     title: ClassVar[str] = "the input is far from mean 0 and standard deviation 1"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING,)
     bad: ClassVar[str] = "actdiag scan --depth 2 --act relu --init he --data digits --no-standardise"
     good: ClassVar[str] = "actdiag scan --depth 2 --act relu --init he --data digits"
     once: ClassVar[bool] = True

@@ -60,6 +60,7 @@ class ActivationBeforeLoss(Rule):
     code: ClassVar[str] = "AD502"
     name: ClassVar[str] = "activation-before-loss"
     title: ClassVar[str] = "the output passes an activation before a loss that takes none"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag attach actdiag.examples:softmax_twice --data actdiag.examples:batches"
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False

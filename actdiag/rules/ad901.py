@@ -35,6 +35,7 @@ class NonfiniteValue(Rule):
     code: ClassVar[str] = "AD901"
     name: ClassVar[str] = "nonfinite-value"
     title: ClassVar[str] = "a tensor holds NaN or Inf"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.ERROR,)
     bad: ClassVar[str] = "actdiag scan --depth 12 --width 64 --act relu --init normal:1000"
     good: ClassVar[str] = "actdiag scan --depth 12 --width 64 --act relu --init he"
     calibrated: ClassVar[bool] = False

@@ -48,6 +48,7 @@ class Underflow(Rule):
     code: ClassVar[str] = "AD902"
     name: ClassVar[str] = "gradient-underflow"
     title: ClassVar[str] = "gradients are too small for their number format"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag scan --depth 36 --width 64 --act tanh --init normal:0.01"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
     calibrated: ClassVar[bool] = False

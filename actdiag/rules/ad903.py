@@ -47,6 +47,7 @@ class Overflow(Rule):
     code: ClassVar[str] = "AD903"
     name: ClassVar[str] = "number-overflow"
     title: ClassVar[str] = "numbers come near the largest of their format"
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.WARNING, Severity.INFO)
     bad: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init normal:1"
     good: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init he"
     calibrated: ClassVar[bool] = False

@@ -38,6 +38,7 @@ class Rule(ABC):
     code: ClassVar[str]
     name: ClassVar[str]
     title: ClassVar[str]
+    severities: ClassVar[tuple[Severity, ...]]
     bad: ClassVar[str]
     good: ClassVar[str]
     calibrated: ClassVar[bool] = True

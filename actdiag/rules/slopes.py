@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from actdiag.rules.base import NotJudged, Rule, Run, sample_norm, threshold, times
 from actdiag.rules.remedies import even_out
@@ -15,6 +16,8 @@ from actdiag.types import Finding, Severity
 @dataclass(frozen=True)
 class Slope(Rule, ABC):
     """A rule about the ratio of a quantity between two layers of the chain, with a threshold `error`."""
+
+    severities: ClassVar[tuple[Severity, ...]] = (Severity.ERROR, Severity.WARNING)
 
     def slope(self, run: Run, found: Table, ratio: float, apart: int, message: str, limit: str) -> Finding:
         """Return the finding about a ratio.
@@ -47,7 +50,7 @@ class Fade(Slope, ABC):
     both: float = threshold(
         1e-5,
         "calibrated (benchmarks/verdicts.md): of 357 networks that lose this much up and down together 341 "
-        "stay below 30% of ten classes in the protocol, and none gets beyond 61%",
+        "stay below 30% training accuracy on ten classes in the protocol, and none gets beyond 61%",
     )
 
     def fade(self, run: Run, found: Table, ratio: float, apart: int, message: str, error: float) -> Finding:
