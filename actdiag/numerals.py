@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -24,8 +25,26 @@ def numeral(value: float, digits: int = 3, padded: bool = False) -> str:
     if 1e-3 <= abs(value) < 1e5:
         wide = abs(value) >= 10 ** (digits - 1)
         return f"{value:.0f}" if wide else f"{value:{'#' if padded else ''}.{digits}g}"
-    mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+    return scientific(value, digits - 2, padded)
+
+
+def scientific(value: float, decimals: int = 1, padded: bool = False) -> str:
+    """Spell a number with a power of ten.
+
+    >>> scientific(32352.0), scientific(2e4), scientific(3e-7, padded=True)
+    ('3.2e4', '2e4', '3.0e-7')
+    """
+    mantissa, exponent = f"{value:.{decimals}e}".split("e")
     return f"{mantissa if padded else mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def in_full(value: float) -> str:
+    """Spell a number that was chosen, as a threshold is, with up to six digits.
+
+    >>> in_full(0.1), in_full(1e-5), in_full(2e5), in_full(2**0.5)
+    ('0.1', '1e-5', '200000', '1.41421')
+    """
+    return re.sub(r"e([+-])0*", lambda found: "e" + found[1].strip("+"), f"{value:g}")
 
 
 def power_of_ten(exponent: int) -> str:

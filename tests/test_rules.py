@@ -101,7 +101,7 @@ def test_remedy_the_wrong_variance_names_the_partner() -> None:
     remedy = found("AD101", recording).remedy
     assert "--init he_normal" in remedy
     assert "Var[w] = 0.0078" in remedy  # 2 / 256
-    assert "normal:0.01 gives 0.0001" in remedy
+    assert "normal:0.01 gives 1e-4" in remedy
 
 
 def test_remedy_a_gain_counts() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
+from actdiag.numerals import in_full
 from actdiag.rules import Rule
 
 INTRODUCTION = """\
@@ -63,11 +64,13 @@ def _sections(explanation: str) -> Iterator[str]:
 
 
 def _thresholds(rule: type[Rule]) -> Iterator[str]:
-    rows = [
-        f"| `{item.name}` | {item.default:g} | {_cell(item.metadata['source'])} |" for item in fields(rule)
-    ]
-    if rows:
-        yield "\n".join(["| threshold | value | where it comes from |", "|---|---|---|", *rows])
+    if not fields(rule):
+        return
+    lines = ["| threshold | value | where it comes from |", "|---|---|---|"]
+    for item in fields(rule):
+        default: float = getattr(rule, item.name)
+        lines.append(f"| `{item.name}` | {in_full(default)} | {_cell(item.metadata['source'])} |")
+    yield "\n".join(lines)
 
 
 def _cell(text: str) -> str:

@@ -11,6 +11,7 @@ import click
 from actdiag.cli.handbook import handbook, severities
 from actdiag.cli.wrapping import columns, echo, refilled
 from actdiag.errors import UsageError
+from actdiag.numerals import in_full
 from actdiag.rules import RULES, Rule
 
 PROTOCOL = """\
@@ -71,7 +72,7 @@ def _text(rule: type[Rule], width: int) -> str:
     lines = [head, "", refilled(rule.explanation(), width), ""]
     if _thresholds(rule):
         lines += ["Thresholds:"]
-        lines += [f"    {k} = {v['value']:g}  ({v['source']})" for k, v in _thresholds(rule).items()]
+        lines += [f"    {k} = {in_full(v['value'])}  ({v['source']})" for k, v in _thresholds(rule).items()]
         lines += [""]
     if "protocol" in "\n".join(lines):
         lines += [refilled(PROTOCOL, width), ""]

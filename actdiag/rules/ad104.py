@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actdiag.coverage import shorten
+from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.rules.slopes import not_compared
 from actdiag.tables import Table
@@ -82,7 +83,8 @@ class UnevenGradient(Rule):
             f"The weights of layer {row['layer']} learn {times(max(kink, 1 / kink))} "
             f"{'faster' if kink > 1 else 'slower'} than those before and behind it, for their size.",
             f"Initialise {shorten(str(row['module']), 60)} as its neighbours are: its weights' rms is "
-            f"{sizes[1 + worst]:.2g}, theirs {beside:.2g}. Or give it a learning rate of its own.",
+            f"{numeral(float(sizes[1 + worst]))}, theirs {numeral(beside)}. Or give it a learning rate "
+            "of its own.",
             measured=kink,
             expected=1.0,
             **self.against("ratio" if severe else "noted"),

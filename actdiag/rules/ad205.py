@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from actdiag.activations import activation
+from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.tables import Flags, Row, Table
@@ -73,11 +74,11 @@ class MeanShift(Rule):
             run,
             Severity.INFO,
             rows[shares > self.share],
-            f"The outputs of layer {row['layer']} share a mean of {row['mean']:.2g}, {_percent(row)} of "
+            f"The outputs of layer {row['layer']} share a mean of {numeral(row['mean'])}, {_percent(row)} of "
             f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
             _remedy(run, rows[shares > self.share]),
             measured=float(shares[worst]),
-            expected=f"<= {RELU:.2g}, a ReLU's mean^2 / variance",
+            expected=f"<= {numeral(RELU, 2)}, a ReLU's mean^2 / variance",
             **self.against("share"),
         )
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.rules.slopes import not_compared
@@ -75,7 +76,7 @@ class CollapsedSignal(Rule):
             Severity.ERROR if severe else Severity.WARNING,
             found,
             f"Samples can no longer be told apart in layer {found['layer'][-1]}: std_across is "
-            f"{part:.2g} of the signal's rms.",
+            f"{numeral(part)} of the signal's rms.",
             even_out(run, found),
             measured=part,
             expected=f">= {self.floor:g}",

@@ -50,7 +50,11 @@ class SymmetricUnits(Rule):
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
     calibrated: ClassVar[bool] = False
 
-    tolerance: float = threshold(1e-5, "about 100 roundings of float32: equal sums in another order")
+    tolerance: float = threshold(
+        1e-5,
+        "difference between units over the layer's largest value, below which they are equal: about 100 "
+        "roundings of float32, as of equal sums in another order",
+    )
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the units of each hidden layer with each other, forward and backward."""
@@ -79,7 +83,7 @@ class SymmetricUnits(Rule):
             "such layer is worth one unit, and training keeps it so.",
             _remedy(run, found),
             measured=len(found),
-            expected=0,
+            expected="0 layers",
             **self.against("tolerance"),
         )
 

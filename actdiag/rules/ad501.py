@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.tables import Row, Table
 from actdiag.types import Finding, Severity
@@ -93,8 +94,8 @@ class UnscaledInput(Rule):
             yield self._found(
                 run,
                 row,
-                f"The input hardly differs between samples: std_across is {part:.2g} of its rms "
-                f"{row['rms']:.3g}, the rest is an offset.",
+                f"The input hardly differs between samples: std_across is {numeral(part)} of its rms "
+                f"{numeral(row['rms'])}, the rest is an offset.",
                 part,
                 "part",
             )
@@ -109,8 +110,8 @@ class UnscaledInput(Rule):
         yield self._found(
             run,
             row,
-            f"The input's rms is {row['rms']:.3g} (from {row['min']:.3g} to {row['max']:.3g}), and "
-            f"initialisers take 1. It is too {effect}.",
+            f"The input's rms is {numeral(row['rms'])} (from {numeral(row['min'])} to "
+            f"{numeral(row['max'])}), and initialisers take 1. It is too {effect}.",
             present if small else square,
             "smallest" if small else "largest",
         )

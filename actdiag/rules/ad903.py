@@ -81,7 +81,7 @@ class Overflow(Rule):
             run,
             Severity.WARNING,
             found,
-            f"{_reached(rows, sizes, worst)}, and {kind} ends at {LARGEST[kind]:.2g}.",
+            f"{_reached(rows, sizes, worst)}, and {kind} ends at {numeral(LARGEST[kind])}.",
             remedy if run.spec is None and run.step is None else even_out_or_later(run, found),
             measured=float(shares[worst]),
             expected=f"< {self.share:g}",

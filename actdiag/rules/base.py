@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
-from actdiag.numerals import numeral
+from actdiag.numerals import numeral, scientific
 from actdiag.registry import Registry
 from actdiag.rules.runs import NotJudged as NotJudged
 from actdiag.rules.runs import Run as Run
@@ -89,9 +89,9 @@ def register(rule: type[Rule]) -> type[Rule]:
 def times(ratio: float) -> str:
     """Spell a ratio for a message.
 
-    >>> times(23.4), times(31e6), times(1.26)
-    ('23 times', '3.1e7 times', '1.3 times')
+    >>> times(23.4), times(32352.0), times(31e6), times(1.26)
+    ('23 times', '3.2e4 times', '3.1e7 times', '1.3 times')
     """
     if not math.isfinite(ratio):
         return "infinitely many times"
-    return f"{numeral(ratio, 2 if ratio < 1e4 else 3)} times"
+    return f"{numeral(ratio, 2) if ratio < 1e4 else scientific(ratio)} times"

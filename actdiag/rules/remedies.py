@@ -8,6 +8,7 @@ from typing import Any
 from actdiag.activations import Activation, activation
 from actdiag.coverage import shorten
 from actdiag.initialisers import initialiser
+from actdiag.numerals import numeral
 from actdiag.rules.base import Run
 from actdiag.tables import Table
 
@@ -53,8 +54,8 @@ def match_init(spec: Mapping[str, Any]) -> str:
     if chosen.distribution != "constant" and (same or has != has):
         return ""
     return (
-        f"Use --init {act.partner}: {act.name} needs Var[w] = {needs:.2g} at width {width} "
-        f"({partner.source}), {spec['init']} gives {has:.2g}."
+        f"Use --init {act.partner}: {act.name} needs Var[w] = {numeral(needs)} at width {width} "
+        f"({partner.source}), {spec['init']} gives {numeral(has)}."
     )
 
 

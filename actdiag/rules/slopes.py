@@ -7,6 +7,7 @@ from abc import ABC
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, sample_norm, threshold, times
 from actdiag.rules.remedies import even_out
 from actdiag.tables import Table
@@ -34,7 +35,7 @@ class Slope(Rule, ABC):
             run,
             Severity.ERROR if limit in ("error", "both") else Severity.WARNING,
             found,
-            f"{message}, a factor of {ratio ** (1 / apart):.2g} per layer.",
+            f"{message}, a factor of {numeral(ratio ** (1 / apart), 2)} per layer.",
             even_out(run, run.hidden[run.hidden.among("name", set(run.chain))]),
             measured=ratio,
             expected=1.0,
