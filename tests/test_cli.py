@@ -99,6 +99,8 @@ def test_the_table_never_loses_digits(width: int, monkeypatch: pytest.MonkeyPatc
 def test_seeds_vote() -> None:
     output = run("scan", *SMALL, "--act", "relu", "--init", "zeros", "--seeds", "3").output
     assert output.startswith("DOES NOT TRAIN (3 of 3 draws)")
+    shown = output.splitlines()[1].removeprefix("Shown below: ").removesuffix(".")
+    assert shown in Recording.load("reports/relu-zeros-3x16-batch32-3seeds").runs
     assert len(Recording.load("reports/relu-zeros-3x16-batch32-3seeds").runs) == 3
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from actdiag.activations import ACTIVATIONS, Activation, activation
+from actdiag.cli.wrapping import echo_prose
 from actdiag.errors import UsageError
 from actdiag.theory.fixed import CRITICAL, variance_slope
 from actdiag.theory.gains import backward_gain, exact_gain
@@ -48,7 +49,7 @@ def command(names: tuple[str, ...], every: bool, as_json: bool) -> None:
         click.echo(
             f"{row['activation']:{width}}  {'  '.join(cells)}  {difference:>10}  {row['slope']:.3f}{mark}"
         )
-    click.echo(f"\n{NOTE}")
+    echo_prose(f"\n{NOTE}")
 
 
 def _cell(gain: float | None) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import click
 
+from actdiag.cli.wrapping import columns, echo
+
 Row = tuple[str, str, str]
 
 
@@ -19,8 +21,11 @@ def command(what: str) -> None:
     """
     rows = _LISTS[what]()
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    width = columns()
     for name, facts, source in rows:
-        click.echo(f"{name:{first}}  {facts:{second}}  {source}".rstrip())
+        line = f"{name:{first}}  {facts:{second}}  {source}".rstrip()
+        fits = width is None or len(line) <= width
+        echo(line if fits else f"{name:{first}}  {facts}\n    {source}".rstrip())
 
 
 def _activations() -> list[Row]:

@@ -32,6 +32,8 @@ PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""
 MOST_ROWS = 40
 """Layers in the table; of more, the first half and the last half of as many."""
+HANG, NARROWEST = 2, 40
+"""Columns by which a broken line goes on further in, and those that its words have at least."""
 MOST_GAPS = 6
 """Lines about modules that were not observed."""
 NAME_WIDTHS = (40, 24, 14)
@@ -78,8 +80,9 @@ class Terminal:
         if self.quiet:
             return
         self._layers(run)
+        advised: dict[str, str] = {}
         for finding in diagnosis.of(run.name).findings:
-            self._finding(finding)
+            self._finding(finding, advised)
         self._checks(run, diagnosis.of(run.name))
 
     def wrote(self, folder: Path) -> None:
@@ -88,7 +91,7 @@ class Terminal:
             self.console.print(Text(printable(f"Wrote {folder}")), soft_wrap=True)
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
-        """Print words, see `print_line`."""
+        """Print words as one line, see `print_line`."""
         print_line(self.console, *parts, indent=indent)
 
     def _verdict(self, run: Run, diagnosis: Diagnosis) -> None:
@@ -96,8 +99,9 @@ class Terminal:
         share = "" if len(diagnosis.runs) == 1 else f" ({votes[verdict]} of {len(diagnosis.runs)} draws)"
         self.line((verdict.upper(), f"bold {COLOURS.get(verdict, '')}"), f"{share}: {_sentence(run)}")
         others = ", ".join(f"{count} {name}" for name, count in votes.items() if name != verdict)
-        if others:
-            self.line(f"The other draws: {others}. Shown below: {run.name}.")
+        if len(diagnosis.runs) > 1:
+            apart = f"The other draws: {others}. " if others else ""
+            self.line(f"{apart}Shown below: {run.name}.")
 
     def _layers(self, run: Run) -> None:
         """Print the richest table that fits; names go last where they are those of the user's own model."""
@@ -163,17 +167,20 @@ class Terminal:
         line = "".join(marks[level] for level in levels)
         return f"{numeral(panel.low, 2):>7} {line} {numeral(panel.high, 2)}"
 
-    def _finding(self, finding: Finding) -> None:
+    def _finding(self, finding: Finding, advised: dict[str, str]) -> None:
+        """Print a finding, and note which code's remedy was told; the same is not told again."""
         mark = (f"{finding.severity.value} {finding.code} {finding.name}", f"bold {MARKS[finding.severity]}")
         self.line(mark, f": {finding.message}")
-        evidence = ", ".join(
+        evidence = "; ".join(
             f"{name} {_number(value)}"
             for name, value in finding.evidence.items()
             if name != "threshold_source"
         )
         if evidence:
             self.line(f"{evidence} ({finding.evidence.get('threshold_source', '')})", indent=4)
-        self.line(("Remedy: ", "bold"), finding.remedy, indent=4)
+        told = advised.setdefault(finding.remedy, finding.code)
+        remedy = finding.remedy if told == finding.code else f"as for {told}."
+        self.line(("Remedy: ", "bold"), remedy, indent=4)
         self.console.print()
 
     def _checks(self, run: Run, diagnosis: Diagnosis) -> None:
@@ -234,9 +241,17 @@ def _percent(share: float) -> str:
 
 
 def print_line(console: Console, *parts: str | tuple[str, str], indent: int = 0) -> None:
-    """Print words, each plain or with a style; a terminal wraps them, a file does not."""
-    text = Text(" " * indent)
+    """Print words, each plain or with a style, as one line.
+
+    A terminal breaks it, and what is broken off stands further in. A file does not, so that whoever searches
+    it for a code finds all of the finding.
+    """
+    text = Text()
     for part in parts:
         words, style = (part, "") if isinstance(part, str) else part
         text.append(printable(words), style)
-    console.print(text, soft_wrap=not console.is_terminal)
+    first, rest = " " * indent, " " * (indent + HANG)
+    room = max(console.width - len(rest), NARROWEST)
+    for place, line in enumerate(text.wrap(console, room) if console.is_terminal else [text]):
+        line.rstrip()
+        console.print(Text(rest if place else first) + line, soft_wrap=True)

@@ -12,11 +12,15 @@ import click
 from actdiag.activations import activation
 from actdiag.cli.values import check_norm_place, number_or_word
 from actdiag.cli.words import LAYER_NOTE, edge_lines, layer_rows, limit_lines, plain, title
+from actdiag.cli.wrapping import columns, echo, echo_prose
 from actdiag.errors import UsageError
+from actdiag.numerals import scientific
 from actdiag.theory import FixedPoint, NoTheory, chain, critical_sigma_w2, fixed_point, prediction
 from actdiag.types import CHOICES, RunSpec
 
 DEFAULT = RunSpec()
+PLAIN_WIDTH = 140
+"""Columns of the table where there is no terminal."""
 
 
 @click.command("theory")
@@ -115,30 +119,31 @@ def _edge(name: str, sigma_b: float) -> FixedPoint | str:
 
 def _show(spec: RunSpec, found: dict[str, Any]) -> None:
     """Print the prediction for people."""
-    click.echo(title(spec))
+    echo(title(spec))
     if "reason" in found:
-        click.echo(f"no theory: {found['reason']}")
+        echo(f"no theory: {found['reason']}")
     else:
         _show_layers(found["layers"])
-        click.echo(f"\n{LAYER_NOTE}\n")
-        click.echo("\n".join(limit_lines(found["limit"], spec)))
+        echo_prose(f"\n{LAYER_NOTE}\n")
+        echo("\n".join(limit_lines(found["limit"], spec)))
     if "edge" in found:
-        click.echo("\n".join(["", *edge_lines(found["edge"])]))
+        echo("\n".join(["", *edge_lines(found["edge"])]))
 
 
 def _show_layers(rows: list[dict[str, float]]) -> None:
     """Print a few layers as a table: 1, 2, 5, 10, 20, 50, ... and the last."""
     shown = {step * 10**power for step in (1, 2, 5) for power in range(10)} | {len(rows)}
-    names = list(rows[0])
-    click.echo("  ".join(f"{name:>10}" for name in names))
-    for row in rows:
-        if row["layer"] in shown:
-            click.echo("  ".join(f"{_cell(name, value):>10}" for name, value in row.items()))
+    table = [list(rows[0])]
+    table += [[_cell(*item) for item in row.items()] for row in rows if row["layer"] in shown]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    gap = "  " if sum(widths) + 2 * len(widths) <= (columns() or PLAIN_WIDTH) else " "
+    for row in table:
+        click.echo(gap.join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
 
 
 def _cell(name: str, value: float) -> str:
     if name == "layer":
         return str(value)
-    if math.isnan(value):
-        return "-"
-    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e5 or value == 0.0 else f"{value:.2e}"
+    if not math.isfinite(value):
+        return "-" if math.isnan(value) else f"{value}"
+    return f"{value:.4g}" if 1e-3 <= abs(value) < 1e5 or value == 0.0 else scientific(value, 2, padded=True)

@@ -13,7 +13,7 @@ NARROWEST = 40
 """Columns below which nothing is broken any further."""
 
 
-def echo(text: str, hang: int = 4) -> None:
+def echo(text: str, hang: int = 2) -> None:
     """Print lines; where standard output is a terminal, broken at its width.
 
     Args:
@@ -22,6 +22,12 @@ def echo(text: str, hang: int = 4) -> None:
     """
     width = columns()
     click.echo(text if width is None else "\n".join(broken(line, width, hang) for line in text.split("\n")))
+
+
+def echo_prose(text: str) -> None:
+    """Print prose; where standard output is a terminal, filled to its width."""
+    width = columns()
+    click.echo(text if width is None else refilled(text, width))
 
 
 def columns() -> int | None:

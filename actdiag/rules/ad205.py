@@ -78,7 +78,7 @@ class MeanShift(Rule):
             f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
             _remedy(run, rows[shares > self.share]),
             measured=float(shares[worst]),
-            expected=f"<= {numeral(RELU, 2)}, a ReLU's mean^2 / variance",
+            expected=f"<= {numeral(RELU, 2)} (a ReLU's mean^2 / variance)",
             **self.against("share"),
         )
 
