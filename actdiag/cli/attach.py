@@ -25,6 +25,7 @@ from actdiag.cli.options import (
     settings_from,
     writing_options,
 )
+from actdiag.cli.sections import Sectioned
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
@@ -86,21 +87,25 @@ class Request:
         return re.sub(r"[^a-z0-9._-]+", "-", self.model.lower()).strip(".-")[:LONGEST_SLUG] or "model"
 
 
-@click.command("attach")
+@click.command("attach", cls=Sectioned)
 @click.argument("model", metavar="PKG.MOD:BUILD")
 @data_options
 @click.option(
-    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="A state_dict to load first."
+    "--weights", type=click.Path(path_type=Path), metavar="FILE", help="File with a state_dict to load first."
 )
 @click.option("--steps", default=1, show_default=True, type=int, help="Batches measured; nothing is trained.")
-@click.option("--every", default=1, show_default=True, type=int, help="Record every so many steps.")
+@click.option("--every", default=1, show_default=True, type=int, help="Record one step in so many.")
 @click.option(
     "--tensors", default="all", show_default=True, type=click.Choice(["all", "activations"]),
     help="Record every output, or those of activations alone.",
 )  # fmt: skip
 @click.option("--passive", is_flag=True, help="Keep compiled and fused paths; what that hides is listed.")
 @click.option(
-    "--seed", default=0, show_default=True, type=int, help="Of torch, numpy and python, before BUILD."
+    "--seed",
+    default=0,
+    show_default=True,
+    type=int,
+    help="Random seed, set before BUILD.",
 )
 @device_option
 @click.option("--train/--eval", "train", default=None, help="Mode of the model.  [default: as BUILD has it]")
@@ -128,8 +133,8 @@ def command(
 
     \b
     actdiag attach my.nets:build --data my.data:batches
-    actdiag attach my.nets:build --data my.data:batches --weights step1000.pt --eval
-    actdiag attach actdiag.examples:forgotten_layer --data actdiag.examples:batches
+    actdiag attach my.nets:build --data my.data:batches --weights step1000.pt
+    actdiag attach actdiag.examples:uneven --data actdiag.examples:batches
     """
     if data is None:
         raise UsageError(

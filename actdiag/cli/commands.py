@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from actdiag import __version__, interrupts
 from actdiag.cli import slips
@@ -36,7 +37,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names, in order of use."""
-        return list(COMMANDS)
+        return [*COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command `cmd_name`; None where there is none."""
@@ -48,7 +49,13 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands that begin so, without importing them."""
+        names = (name for name in COMMANDS if name.startswith(incomplete))
+        own = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=COMMANDS[name]) for name in names), *own]
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[Any, Any, list[str]]:
         """Find the command, or say which was meant; look for slips in the words after it."""
@@ -98,10 +105,17 @@ def cli() -> None:
 
     \b
     actdiag scan --depth 10 --init xavier --act tanh
-    actdiag scan --data digits --act relu --init he
+    actdiag compare --act all --init all
+    actdiag attach my.nets:build --data my.data:batches
     actdiag rule AD101
 
-    Exit codes: 0 ran, 1 cannot run, 2 usage, 3 a finding as severe as --fail-on, 130 interrupted.
+    \b
+    Exit codes:
+      0    ran, whatever was found
+      1    cannot run
+      2    the command line is wrong
+      3    a finding is as severe as --fail-on
+      130  interrupted with Ctrl-C
     """
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from actdiag.cli.completing import ACTIVATION, INITIALIZER
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import (
     FOUND,
@@ -23,6 +24,7 @@ from actdiag.cli.options import (
     spec_options,
     writing_options,
 )
+from actdiag.cli.sections import Sectioned
 from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.texts import printable
@@ -36,9 +38,9 @@ JOURNAL = ".cells"
 """Ending of the folder beside the report's in which finished cells are kept until the report is there."""
 
 
-@click.command("compare")
-@spec_option("init", "Initializer, or all; several times.", multiple=True)
-@spec_option("act", "Activation, or all; several times.", multiple=True)
+@click.command("compare", cls=Sectioned)
+@spec_option("init", "Initializer, or all; several times.", multiple=True, **INITIALIZER)
+@spec_option("act", "Activation, or all; several times.", multiple=True, **ACTIVATION)
 @spec_option("depth", "Hidden layers; several times.", type=int, multiple=True)
 @spec_option("width", "Units of each hidden layer; several times.", type=int, multiple=True)
 @spec_options
@@ -79,7 +81,7 @@ def command(
     sqrt(fan_in) is lecun_normal. Each cell runs on one thread: --workers 2 or more uses the others.
 
     \b
-    actdiag compare --init normal:0.01 --init xavier --init he --act tanh --act relu
+    actdiag compare --init xavier --init he --act tanh --act relu
     actdiag compare --init all --act all --seeds 3 --workers 4
     """
     settings = settings_from(select, ignore, assignments)

@@ -26,7 +26,7 @@ def command(
 
     \b
     actdiag diagnose reports/tanh-xavier-10x256 --set AD101.floor=1e-2
-    actdiag diagnose reports/tanh-xavier-10x256 --select AD1,AD2 --fail-on warning
+    actdiag diagnose reports/tanh-xavier-10x256 --select AD1 --fail-on error
     """
     from actdiag.cli.matrix import show
     from actdiag.comparisons import Comparison, is_comparison

@@ -16,6 +16,7 @@ import click
 
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import LARGEST, check_seed, check_whole, data_options, device_option
+from actdiag.cli.sections import Sectioned
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.folders import check_writable
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
@@ -59,18 +60,18 @@ class Request:
         return ["norm"] * self.allow_norm + ["activation"] * self.allow_activation
 
 
-@click.command("fix")
+@click.command("fix", cls=Sectioned)
 @click.argument("model", metavar="PKG.MOD:BUILD")
 @data_options
 @click.option("--steps", default=200, show_default=True, type=int, help="Steps of each training run.")
 @click.option("--draws", default=3, show_default=True, type=int, help="Draws that confirm a remedy.")
-@click.option("--seed", default=0, show_default=True, type=int, help="Of the first draw.")
+@click.option("--seed", default=0, show_default=True, type=int, help="Random seed of the first draw.")
 @device_option
-@click.option("--allow-norm", is_flag=True, help="Norms before activations may be suggested.")
-@click.option("--allow-activation", is_flag=True, help="Other activations may be suggested.")
+@click.option("--allow-norm", is_flag=True, help="Suggest norms before activations, too.")
+@click.option("--allow-activation", is_flag=True, help="Suggest other activations, too.")
 @click.option(
     "--apply", "target", type=click.Path(path_type=Path), metavar="FILE",
-    help="Write the state_dict with what helps.",
+    help="File for the state_dict with what helps.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder for advice.json, curves.csv and curves.png."

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from actdiag.activations import ACTIVATIONS, Activation, activation
+from actdiag.cli.completing import complete_activation
 from actdiag.cli.wrapping import echo_prose
 from actdiag.errors import UsageError
 from actdiag.theory.fixed import CRITICAL, variance_slope
@@ -22,9 +23,9 @@ slope: of the variance map at the forward gain; above 1 a deviation from E[z^2] 
 
 
 @click.command("gain")
-@click.argument("names", nargs=-1, metavar="[ACT]...")
-@click.option("--all", "every", is_flag=True, help="All activations.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.argument("names", nargs=-1, metavar="[ACT]...", shell_complete=complete_activation)
+@click.option("--all", "every", is_flag=True, help="Print those of all activations.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(names: tuple[str, ...], every: bool, as_json: bool) -> None:
     """Print the exact gains of activations beside torch's.
 

@@ -18,6 +18,7 @@ def command(what: str) -> None:
 
     \b
     actdiag list activations
+    actdiag list data
     """
     rows = _LISTS[what]()
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))

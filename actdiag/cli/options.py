@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from actdiag.cli.completing import complete_rules, complete_source, complete_threshold
 from actdiag.cli.loading import load
 from actdiag.cli.values import check_norm_place, number_or_word
 from actdiag.errors import UsageError
@@ -39,14 +40,17 @@ def _choice(name: str, text: str) -> Callable[[Command], Command]:
 
 _SPEC_OPTIONS = (
     spec_option(
-        "gain", "Instead of the initializer's own.", metavar="NUMBER|torch|exact", callback=number_or_word
+        "gain",
+        "Gain other than the initializer's.",
+        metavar="NUMBER|torch|exact",
+        callback=number_or_word,
     ),
     spec_option("bias", "Value of every bias.  [default: 0]", type=float),
     _choice("norm", "Normalisation in each hidden layer."),
-    _choice("norm_place", "Before or after the activation."),
+    _choice("norm_place", "Norm before or after the activation."),
     spec_option("dropout", "Dropout probability.", type=float),
     spec_option("residual", "Add each layer's input to its output.", is_flag=True),
-    spec_option("data", "Data source; actdiag list data."),
+    spec_option("data", "Data source; actdiag list data.", metavar="SOURCE", shell_complete=complete_source),
     spec_option("features", "Input features (gaussian).  [default: the width]", type=int),
     spec_option("classes", "Outputs.  [default: 10, or what the data holds]", type=int),
     click.option(
@@ -55,25 +59,40 @@ _SPEC_OPTIONS = (
         show_default=True,
         help="Real data: columns to mean 0, variance 1.",
     ),
-    spec_option("batch", "Samples measured.", type=int),
-    _choice("loss", "Mean over the batch."),
+    spec_option("batch", "Samples in the batch that is measured.", type=int),
+    _choice("loss", "Loss, as a mean over the batch."),
     _choice("dtype", "Number format of weights and data."),
-    _choice("device", "Where to run."),
-    spec_option("seed", "Of weights, data and dropout.", type=int),
+    _choice("device", "Where to compute; auto is a GPU if there is one."),
+    spec_option("seed", "Random seed of weights, data and dropout.", type=int),
 )
 
 _RULE_OPTIONS = (
     click.option(
-        "--select", multiple=True, metavar="CODES", help="Judge by these rules only: AD101, AD2, names."
+        "--select",
+        multiple=True,
+        metavar="CODES",
+        shell_complete=complete_rules,
+        help="Judge by these rules only: codes, beginnings of codes, or names, with commas (AD101,AD2).",
     ),
-    click.option("--ignore", multiple=True, metavar="CODES", help="Leave these rules out."),
     click.option(
-        "--set", "assignments", multiple=True, metavar="RULE.NAME=NUMBER", help="Change a threshold."
+        "--ignore",
+        multiple=True,
+        metavar="CODES",
+        shell_complete=complete_rules,
+        help="Leave these rules out.",
+    ),
+    click.option(
+        "--set",
+        "assignments",
+        multiple=True,
+        metavar="RULE.NAME=NUMBER",
+        shell_complete=complete_threshold,
+        help="Change a threshold, as in AD101.floor=1e-2.",
     ),
     click.option(
         "--fail-on",
         type=click.Choice([severity.value for severity in Severity]),
-        help="Exit with 3 where a finding is at least this severe.",
+        help="Exit with code 3 where a finding is at least this severe.",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print the diagnosis as JSON and nothing else."),
     click.option("--quiet", "-q", is_flag=True, help="Print the verdict alone."),
@@ -103,6 +122,7 @@ def writing_options(command: Command) -> Command:
         type=click.Choice(FORMATS),
         default=("html", "png"),
         show_default=True,
+        help="Kind of file to write beside the numbers; several times.",
     )
     force = click.option(
         "--force", is_flag=True, help="Write into --out whatever it holds: others' files are kept."
@@ -115,12 +135,12 @@ def data_options(command: Command) -> Command:
     batches = click.option(
         "--data",
         metavar="PKG.MOD:BATCHES",
-        help="Function that returns inputs, (inputs, targets), or many.",
+        help="Function that returns inputs, (inputs, targets), or many such.  [required]",
     )
     loss = click.option(
         "--loss",
         metavar="PKG.MOD:LOSS",
-        help="loss(outputs, targets).  [default: one that fits the targets]",
+        help="Function loss(outputs, targets).  [default: one that fits the targets]",
     )
     return batches(loss(command))
 
@@ -128,7 +148,7 @@ def data_options(command: Command) -> Command:
 def device_option(command: Command) -> Command:
     """Add --device, of a model of the user's own."""
     return click.option(
-        "--device", type=click.Choice(CHOICES["device"]), help="Where to run.  [default: as BUILD has it]"
+        "--device", type=click.Choice(CHOICES["device"]), help="Where to compute.  [default: as BUILD has it]"
     )(command)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actdiag.cli.completing import complete_recipe
 from actdiag.cli.loading import load
 from actdiag.errors import ActdiagError, UsageError, unknown_name
 from actdiag.folders import check_writable
@@ -34,14 +35,14 @@ NAMES = (
 
 
 @click.command("reproduce")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_recipe)
 @click.option("--all", "every", is_flag=True, help="All recipes; one that fails does not stop the others.")
 @click.option(
     "--size",
     type=click.Choice(["small", "paper"]),
     default="small",
     show_default=True,
-    help="paper: as published.",
+    help="Size of what is run; paper is as published.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), help="Folder of the gallery.  [default: reports/gallery]"

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from actdiag.cli.completing import complete_rule
 from actdiag.cli.handbook import handbook, severities
 from actdiag.cli.wrapping import columns, echo, refilled
 from actdiag.errors import UsageError
@@ -22,10 +23,10 @@ PAGE = 110
 
 
 @click.command("rule")
-@click.argument("name", required=False)
-@click.option("--all", "every", is_flag=True, help="All rules.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--markdown", is_flag=True, help="As a page of Markdown; docs/rules.md is that of --all.")
+@click.argument("name", required=False, metavar="[CODE]", shell_complete=complete_rule)
+@click.option("--all", "every", is_flag=True, help="Print all rules.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--markdown", is_flag=True, help="Print a page of Markdown; docs/rules.md is that of --all.")
 def command(name: str | None, every: bool, as_json: bool, markdown: bool) -> None:
     """Explain a rule, named by its code or its name.
 

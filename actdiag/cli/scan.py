@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from actdiag.cli.completing import ACTIVATION, INITIALIZER
 from actdiag.cli.loading import load, reporting
 from actdiag.cli.options import (
     check_out,
@@ -20,19 +21,20 @@ from actdiag.cli.options import (
     spec_options,
     writing_options,
 )
+from actdiag.cli.sections import Sectioned
 from actdiag.cli.terminal import Terminal
 from actdiag.recording import Recording, concatenate
 from actdiag.types import RunSpec
 
 
-@click.command("scan")
+@click.command("scan", cls=Sectioned)
 @spec_option("depth", "Hidden layers; 0 is a perceptron.", type=int)
 @spec_option("width", "Units of each hidden layer.", type=int)
-@spec_option("act", "Activation; actdiag list activations.")
-@spec_option("init", "Initializer; actdiag list initializers.")
+@spec_option("act", "Activation; actdiag list activations.", **ACTIVATION)
+@spec_option("init", "Initializer; actdiag list initializers.", **INITIALIZER)
 @spec_options
-@click.option("--seeds", default=1, show_default=True, type=int, help="Draws; the verdict is the majority.")
-@click.option("--jacobian", is_flag=True, help="Singular values across the hidden layers, for AD402.")
+@click.option("--seeds", default=1, show_default=True, type=int, help="Draws; the majority decides.")
+@click.option("--jacobian", is_flag=True, help="Measure singular values across the hidden layers (AD402).")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/<slug>]")
 @writing_options
 @rule_options

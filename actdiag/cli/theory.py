@@ -10,6 +10,8 @@ from typing import Any
 import click
 
 from actdiag.activations import activation
+from actdiag.cli.completing import ACTIVATION, INITIALIZER
+from actdiag.cli.sections import Sectioned
 from actdiag.cli.values import check_norm_place, number_or_word
 from actdiag.cli.words import LAYER_NOTE, edge_lines, layer_rows, limit_lines, plain, title
 from actdiag.cli.wrapping import columns, echo, echo_prose
@@ -23,11 +25,15 @@ PLAIN_WIDTH = 140
 """Columns of the table where there is no terminal."""
 
 
-@click.command("theory")
-@click.option("--act", default=DEFAULT.act, show_default=True, help="Activation; actdiag list activations.")
+@click.command("theory", cls=Sectioned)
 @click.option(
-    "--init", default=DEFAULT.init, show_default=True, help="Initializer; actdiag list initializers."
-)
+    "--act", default=DEFAULT.act, show_default=True, **ACTIVATION,
+    help="Activation; actdiag list activations.",
+)  # fmt: skip
+@click.option(
+    "--init", default=DEFAULT.init, show_default=True, **INITIALIZER,
+    help="Initializer; actdiag list initializers.",
+)  # fmt: skip
 @click.option("--depth", default=50, show_default=True, type=int, help="Hidden layers.")
 @click.option(
     "--width", default=DEFAULT.width, show_default=True, type=int, help="Units of each hidden layer."
@@ -35,17 +41,26 @@ PLAIN_WIDTH = 140
 @click.option("--features", type=int, help="Input features.  [default: the width]")
 @click.option("--classes", default=10, show_default=True, type=int, help="Outputs.")
 @click.option(
-    "--gain", metavar="NUMBER|torch|exact", callback=number_or_word, help="Instead of the initializer's own."
+    "--gain", metavar="NUMBER|torch|exact", callback=number_or_word, help="Gain other than the initializer's."
 )
 @click.option("--bias", type=float, help="Value of every bias.  [default: 0]")
-@click.option("--norm", default="none", show_default=True, type=click.Choice(CHOICES["norm"]), help="Norm.")
-@click.option("--norm-place", default="before", show_default=True, type=click.Choice(CHOICES["norm_place"]))
+@click.option(
+    "--norm",
+    default="none",
+    show_default=True,
+    type=click.Choice(CHOICES["norm"]),
+    help="Norm of each layer.",
+)
+@click.option(
+    "--norm-place", default="before", show_default=True, type=click.Choice(CHOICES["norm_place"]),
+    help="Norm before or after the activation.",
+)  # fmt: skip
 @click.option("--dropout", default=0.0, show_default=True, help="Dropout probability.")
 @click.option("--residual", is_flag=True, help="Add each layer's input to its output.")
-@click.option("--correlation", default=0.0, show_default=True, help="Of two input samples, -1 to 1.")
-@click.option("--critical", is_flag=True, help="Also the edge of chaos of this activation.")
+@click.option("--correlation", default=0.0, show_default=True, help="Correlation of two inputs, -1 to 1.")
+@click.option("--critical", is_flag=True, help="Print the edge of chaos of this activation, too.")
 @click.option("--sigma-b", type=float, help="Standard deviation of the biases on the edge.  [default: 0]")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with every layer.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every layer.")
 def command(
     features: int | None,
     classes: int,
