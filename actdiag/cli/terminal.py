@@ -32,7 +32,7 @@ PLAIN_WIDTH = 140
 """Columns where the output is no terminal."""
 MOST_ROWS = 40
 """Layers in the table; of more, the first half and the last half of as many."""
-HANG, NARROWEST = 2, 40
+HANG, NARROWEST = 2, 20
 """Columns by which a broken line goes on further in, and those that its words have at least."""
 MOST_GAPS = 6
 """Lines about modules that were not observed."""
