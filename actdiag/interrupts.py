@@ -3,7 +3,7 @@
 A KeyboardInterrupt may be lost on its way: in a weak reference's callback, in `__del__`, in the start of a
 module written in C. So the handler remembers that a signal came; `check` raises again before anything is put
 in its place, and `code` tells the exit code. Only a process of actdiag's own calls `install`: where actdiag
-is used from Python, the caller's handlers stay and nothing here does anything.
+is used from Python, the caller's handlers stay, and `held` alone lets them wait.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
@@ -74,6 +75,23 @@ def ending(at_once: bool) -> Iterator[None]:
         yield
     finally:
         _State.at_once = before
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Let a Ctrl-C wait until the block has ended, which sets up or puts back what belongs together."""
+    before = signal.getsignal(signal.SIGINT)
+    if current_thread() is not main_thread() or not callable(before):
+        yield
+        return
+    came: list[int] = []
+    try:
+        signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def check() -> None:

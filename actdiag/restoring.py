@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 
+from actdiag import interrupts
+
 Restore = Callable[[], None]
 
 
@@ -33,14 +35,19 @@ def restored(modules: Iterable[nn.Module], tensors: Iterable[torch.Tensor]) -> I
     tables = [table for module in modules for table in (module._buffers, module._parameters)]
     held = [tensor for table in tables for tensor in table.values() if tensor is not None]
     with ExitStack() as stack:
-        stack.callback(_keep_random_states())
-        for tensor in _unique([*held, *tensors]):
-            stack.callback(_keep_values(tensor))
-        for module in modules:
-            stack.callback(_keep_attributes(module))
-        for leaf in _unique([*_leaves(modules), *tensors]):
-            stack.callback(_keep_gradient(leaf))
-        yield
+        with interrupts.held():
+            stack.callback(_keep_random_states())
+            for tensor in _unique([*held, *tensors]):
+                stack.callback(_keep_values(tensor))
+            for module in modules:
+                stack.callback(_keep_attributes(module))
+            for leaf in _unique([*_leaves(modules), *tensors]):
+                stack.callback(_keep_gradient(leaf))
+        try:
+            yield
+        finally:
+            with interrupts.held():
+                stack.close()
 
 
 def _keep_random_states() -> Restore:

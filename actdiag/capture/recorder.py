@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from actdiag import __version__, schema
+from actdiag import __version__, interrupts, schema
 from actdiag.capture import scaling, stance, unseen
 from actdiag.capture.census import census
 from actdiag.capture.history import History, Judge, Step, arrays_of, rows_of
@@ -75,7 +75,8 @@ class Recorder:
         self._eager = not self._options.passive and stance.hold()
         self._compiled_late = not self._options.passive and not self._eager
         try:
-            self._hook()
+            with interrupts.held():
+                self._hook()
         except BaseException:
             self.detach()
             raise
@@ -102,7 +103,8 @@ class Recorder:
     def __del__(self) -> None:
         """Take the hooks off when nobody can read the recording any more."""
         with suppress(Exception):
-            self.detach(close=False)
+            if self._attached:
+                self._take_off()
 
     def detach(self, close: bool = True) -> None:
         """Take every hook off the model; what was recorded stays.
@@ -119,15 +121,20 @@ class Recorder:
                     )
                 self.step()
         finally:
-            self._attached = False
-            for handle in self._handles:
-                handle.remove()
-            self._handles.clear()
-            self._watcher.close({name: handle.remove for name, handle in self._ends.items()})
-            self._ends.clear()
-            if self._eager:
-                self._eager = False
-                stance.release()
+            with interrupts.held():
+                self._take_off()
+
+    def _take_off(self) -> None:
+        """Take every hook off; doing so twice does no harm."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._watcher.close({name: handle.remove for name, handle in self._ends.items()})
+        self._ends.clear()
+        if self._eager:
+            self._eager = False
+            stance.release()
+        self._attached = False
 
     def step(self) -> None:
         """End a training step: read weights and their gradients, turn states into rows.

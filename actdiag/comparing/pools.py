@@ -9,9 +9,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
-from threading import Thread, current_thread, main_thread
+from threading import Thread
 
 from actdiag.errors import ActdiagError
+from actdiag.interrupts import held
 
 TIMEOUT = 10.0
 """Seconds to wait for a scheduler."""
@@ -46,19 +47,14 @@ def _end_after(parent: BaseProcess) -> None:
 @contextmanager
 def _starting() -> Iterator[None]:
     """Hold interrupts back while processes are made, which inherit that for the time of their imports."""
-    if current_thread() is not main_thread() or not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        signal.signal(signal.SIGINT, before)
-        for number in came[:1]:
-            signal.raise_signal(number)
+    block = getattr(signal, "pthread_sigmask", None)
+    with held():
+        mask = block(signal.SIG_BLOCK, [signal.SIGINT]) if block else None
+        try:
+            yield
+        finally:
+            if block:
+                block(signal.SIG_SETMASK, mask)
 
 
 @contextmanager
