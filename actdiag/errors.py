@@ -7,6 +7,8 @@ from difflib import get_close_matches
 
 _LONGEST = 1000
 """Characters of an error's line; more than any list of names that is shown whole."""
+MOST_NAMES = 25
+"""Known names that an error lists."""
 
 
 class ActdiagError(Exception):
@@ -46,7 +48,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     names = list(known)
     near = get_close_matches(name.lower(), names, n=1)
     hint = f" did you mean '{near[0]}'?" if near else ""
-    return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names)}.")
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names[:MOST_NAMES])}{more}.")
 
 
 def _shown(character: str) -> str:

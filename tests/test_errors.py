@@ -52,3 +52,10 @@ def test_a_long_name_leaves_room_for_what_to_do() -> None:
 def test_an_error_survives_its_way_from_another_process() -> None:
     error = pickle.loads(pickle.dumps(UsageError("a\nb")))
     assert (type(error), str(error)) == (UsageError, "a b")
+
+
+def test_a_long_list_of_names_is_cut() -> None:
+    names = [f"name{number}" for number in range(30)]
+    line = str(unknown_name("rule", "other", names))
+    assert line.endswith("name23, name24 and 5 more.")
+    assert str(unknown_name("rule", "other", names[:25])).endswith("name23, name24.")

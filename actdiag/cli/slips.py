@@ -41,7 +41,7 @@ def check(command: click.Command, parent: click.Context, words: Sequence[str]) -
 def _name(parameter: click.Parameter) -> str:
     """Return how a parameter is called on the command line: `--train/--eval`, `FOLDER`."""
     if not isinstance(parameter, click.Option):
-        return parameter.human_readable_name
+        return parameter.make_metavar(click.Context(click.Command(None))).strip("[].")
     both = (max(names, key=len) for names in (parameter.opts, parameter.secondary_opts) if names)
     return "/".join(both)
 

@@ -84,6 +84,8 @@ def command(
         )
     spec = RunSpec(features=features, classes=classes, **fields)
     check_norm_place(spec)
+    if not -1.0 <= correlation <= 1.0:
+        raise UsageError(f"--correlation is a number from -1 to 1, got {correlation}")
     found = _predict(spec, correlation, critical, sigma_b or 0.0)
     if as_json:
         click.echo(json.dumps(plain(found), indent=1))
