@@ -1,7 +1,7 @@
 """Wrong command lines, made from the options of every command; and a program that runs them.
 
-A value is wrong by what the help says of the option, not by what happened when it was tried. As a program this
-reads lines from standard input and runs them in the current folder, one after the other in one process;
+A value is wrong by what the help says of the option, not by what happened when it was tried. As a program
+this reads lines from standard input and runs them in the current folder, one after the other in one process;
 `--without torch` makes that package impossible to import, and notes who tried.
 """
 
@@ -10,12 +10,12 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
+from pathlib import Path
 from typing import Any
 
 import click
@@ -205,7 +205,8 @@ def run(words: Sequence[str]) -> dict[str, Any]:
             main(list(words))
         except SystemExit as end:
             code = end.code
-    return {"code": code, "out": out.getvalue(), "err": err.getvalue(), "files": sorted(os.listdir())}
+    files = [path.name for path in Path().iterdir()]
+    return {"code": code, "out": out.getvalue(), "err": err.getvalue(), "files": files}
 
 
 def _run_all() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from types import ModuleType
 
@@ -11,6 +13,7 @@ from actdiag import interrupts
 
 _DRAWING = {"png": "actdiag.plots"}
 """What a format's reporter imports when it is called."""
+_DRAWERS = {"actdiag.plots", "actdiag.curves", "actdiag.drawings"}
 
 
 def load(*modules: str) -> list[ModuleType]:
@@ -23,12 +26,36 @@ def load(*modules: str) -> list[ModuleType]:
     enabled = gc.isenabled()
     gc.disable()
     try:
-        with interrupts.ending(at_once=True):  # modules written in C may lose an interrupt while they start
+        drawing = _without_a_screen() if _DRAWERS & {*modules} else nullcontext()
+        with (
+            drawing,
+            interrupts.ending(at_once=True),
+        ):  # modules written in C may lose an interrupt while they start
             return [import_module(module) for module in modules]
     finally:
         gc.freeze()
         if enabled:
             gc.enable()
+
+
+@contextmanager
+def _without_a_screen() -> Iterator[None]:
+    """Let matplotlib start to write files, whatever its environment asks for, and keep its advice to itself.
+
+    A backend that it does not know would end its import; a cache that it cannot write and an old matplotlibrc
+    cost it lines of advice on standard error.
+    """
+    import logging
+
+    if "MPLBACKEND" in os.environ:
+        os.environ["MPLBACKEND"] = "agg"
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def reporting(formats: Iterable[str]) -> list[str]:
