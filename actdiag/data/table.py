@@ -117,7 +117,7 @@ def _check_shape(path: Path, frame: pd.DataFrame, features: Sequence[str]) -> No
 
 
 def _numbers(path: Path, column: pd.Series) -> npt.NDArray[np.float64]:
-    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    numbers = _as_floats(column)
     wrong = ~(np.abs(numbers) <= _LARGEST)
     if wrong.any():
         row = int(wrong.argmax())
@@ -128,6 +128,20 @@ def _numbers(path: Path, column: pd.Series) -> npt.NDArray[np.float64]:
             f"got {shown} in row {row + 1}: encode, fill, rescale or drop it"
         )
     return numbers
+
+
+def _as_floats(column: pd.Series) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    except OverflowError:  # pandas on a whole number beyond float64
+        return np.array([_as_float(str(cell)) for cell in column])
+
+
+def _as_float(cell: str) -> float:
+    try:
+        return float(cell)
+    except ValueError:
+        return np.nan
 
 
 def _some(target: str, columns: Sequence[str]) -> list[str]:

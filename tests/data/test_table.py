@@ -144,6 +144,18 @@ def test_a_name_that_no_file_can_have_is_one_line(name: str) -> None:
         load_batch(RunSpec(data=f"csv:{name}:kind"))
 
 
+@pytest.mark.parametrize("digits", [300, 400])
+@pytest.mark.parametrize("first", ["1,x\n", ""])
+def test_a_whole_number_beyond_every_float_is_told_by_its_place(
+    tmp_path: Path, digits: int, first: str
+) -> None:
+    text = f"a,kind\n{first}-{'9' * digits},y\n"
+    with pytest.raises(
+        ActdiagError, match=rf"feature column 'a' .* got '-99+.*' in row {len(first[:1]) + 1}: "
+    ):
+        load_batch(spec_of(tmp_path, text))
+
+
 def test_names_that_pandas_writes_itself_are_kept_apart(tmp_path: Path) -> None:
     text = ",a,a.1,,kind\n1,2,3,4,x\n5,7,9,2,y\n"
     batch = load_batch(spec_of(tmp_path, text, batch=2, standardise=False))
