@@ -21,6 +21,9 @@ LEFT, RIGHT, TOP, BOTTOM = 44, 10, 12, 38
 """The chart in its own units: at 360 px on a phone one unit is one pixel, so 12 is legible."""
 
 
+_LOWEST, _HIGHEST = -307, 308
+
+
 @dataclass(frozen=True)
 class LogAxis:
     """A log axis from 10^low to 10^high, whole powers."""
@@ -34,12 +37,15 @@ class LogAxis:
 
         >>> LogAxis.around([0.02, 0.5, 0.0, math.nan, math.inf])
         LogAxis(low=-2, high=0)
+
+        Its ends are floats as well: 10^309 is none, and 10^-308 is held with few digits.
         """
         logs = [math.log10(value) for value in values if value > 0 and math.isfinite(value)] or [0.0]
+        logs = [min(max(log, _LOWEST), _HIGHEST) for log in logs]
         low, high = math.floor(min(logs)), math.ceil(max(logs))
         while high - low < least:
             low, high = (low - 1, high) if high - max(logs) > min(logs) - low else (low, high + 1)
-        return cls(low, high)
+        return cls(max(low, _LOWEST), min(high, _HIGHEST))
 
     def share(self, value: float) -> float:
         """Return where a value lies, 0 at the low end and 1 at the high end."""

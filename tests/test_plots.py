@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from typing import Any
@@ -325,6 +326,14 @@ def test_chart_is_xml_with_gaps_marks_and_limits() -> None:
     assert "limit" in named
     assert "outside" not in named
     assert [part.text for part in root if part.tag in ("title", "desc")] == ["a < b", "c & d"]
+
+
+@pytest.mark.parametrize("values", [[1.7e308], [5e-324], [5e-324, 1.7e308], [1e308, 1e307]])
+def test_the_ends_of_an_axis_are_numbers(values: list[float]) -> None:
+    axis = LogAxis.around(values)
+    low, high = 10.0**axis.low, 10.0**axis.high
+    assert 0 < low < high < math.inf
+    assert all(-0.1 < axis.share(value) < 1.6 for value in values if value > 1e-300)
 
 
 def test_log_axis_places_powers_evenly() -> None:
