@@ -179,7 +179,11 @@ class Histograms(Stored):
         _check(rows, lengths, int(lengths.sum()) == len(bins) == len(counts))
         if bins.size and int(bins.max()) >= size:
             raise ValueError(f"a histogram of {size} bins has a bin {bins.max()}")
-        return cls.adjacent(rows, lengths, bins, counts, size)
+        table = cls.adjacent(rows, lengths, bins, counts, size)
+        rises = np.diff(bins.astype(np.int64)) > 0
+        rises[table.starts[1:][lengths[1:] > 0] - 1] = True  # where the next histogram begins
+        _check(rows, lengths, bool(rises.all()) and not (counts <= 0).any())
+        return table
 
 
 @dataclass(frozen=True, eq=False, repr=False)

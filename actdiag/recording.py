@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from actdiag import schema
 from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
-from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.errors import ActdiagError, SchemaError
 from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
+from actdiag.reading import reason
+from actdiag.saved import read_arrays, read_meta, read_table
 from actdiag.texts import printable
 
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
@@ -146,32 +146,28 @@ class Recording:
             SchemaError: no recording, a damaged one, or one of another schema version.
         """
         folder = Path(folder)
-        missing = [name for name in FILES if not (folder / name).is_file()]
-        if missing:
-            raise SchemaError(
-                f"no recording in {folder}: {missing[0]} is missing. Make one with actdiag scan or attach."
-            )
+        _check_there(folder, FILES if not os.path.lexists(folder / "meta.json") else ())
         try:
-            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-            _check_version(meta, folder)
+            meta = read_meta(folder / "meta.json")  # an older version may lack the other files
+            _check_there(folder, FILES)
             rows, modules = (
-                _read(folder / name, types)
+                read_table(folder / name, types, meta["runs"])
                 for name, types in (("rows.csv", schema.ROWS), ("modules.csv", schema.MODULES))
             )
-            histograms, linear, units = _read_arrays(folder / "histograms.npz")
-            if max(histograms, default=-1) >= len(rows):
-                raise ValueError(f"rows.csv has {len(rows)} rows, fewer than histograms.npz knows")
-            return cls(rows, modules, histograms, linear, units, meta)
-        except (
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            OSError,
-            EOFError,
-            zipfile.BadZipFile,
-        ) as error:
-            raise SchemaError(f"damaged recording in {folder}: {error}. Scan again.") from error
+            arrays = read_arrays(folder / "histograms.npz", rows["units"].to_numpy())
+        except SchemaError:
+            raise
+        except Exception as error:  # zip files and their decompressors raise many unrelated kinds
+            raise SchemaError(f"damaged recording in {folder}: {reason(error)}. Scan again.") from error
+        return cls(rows, modules, *arrays, meta)
+
+
+def _check_there(folder: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if not os.path.lexists(folder / name):
+            raise SchemaError(
+                f"no recording in {folder}: {name} is missing. Make one with actdiag scan or attach."
+            )
 
 
 def is_own(name: str) -> bool:
@@ -206,48 +202,6 @@ def _runs_of(frame: pd.DataFrame) -> dict[str, Any]:
             name = names[first]
             found[name] = np.flatnonzero(names == name) if name in found else slice(first, last)
     return found
-
-
-def _check_version(meta: Mapping[str, Any], folder: Path) -> None:
-    if "schema" not in meta:
-        raise ValueError("meta.json names no schema")
-    if meta["schema"] != schema.VERSION:
-        raise SchemaError(
-            f"the recording in {folder} has schema version {meta['schema']}, this actdiag reads "
-            f"{schema.VERSION}: scan again, or use the version that wrote it ({meta.get('actdiag', '?')})."
-        )
-
-
-def _read(path: Path, types: Mapping[str, str]) -> pd.DataFrame:
-    """Read a table exactly: every cell as text first, so that floats round-trip and "NA" stays a name."""
-    text = pd.read_csv(path, dtype="str", keep_default_na=False, lineterminator="\n")
-    if list(text.columns) != list(types):
-        missing, more = [name for name in types if name not in text], [*text.columns.difference([*types])]
-        told = [f"{what} {', '.join(names)}" for what, names in (("lacks", missing), ("has", more)) if names]
-        raise ValueError(f"{path.name} {' and '.join(told) or 'has its columns in another order'}")
-    return pd.DataFrame({name: _parse(text[name], kind) for name, kind in types.items()})
-
-
-def _parse(cells: pd.Series[str], kind: str) -> pd.Series[Any]:
-    if kind == "float64":
-        return cells.replace("", "nan").astype("float64")
-    if kind == "bool":
-        return cells.map({"True": True, "False": False}).astype("bool")
-    return cells.astype("int64") if kind == "int64" else cells
-
-
-def _read_arrays(path: Path) -> Tables:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        held = {name: archive[name] for name in archive.files}
-    parts: dict[str, dict[str, NDArray[Any]]] = {"histograms": {}, "linear": {}, "units": {}}
-    for name, value in held.items():
-        table, _, part = name.partition("/")
-        parts[table][part] = value
-    log, linear = (
-        Histograms.read(size, **parts[name])
-        for name, size in (("histograms", LOG_BINS), ("linear", LINEAR_BINS))
-    )
-    return log, linear, Units.read(**parts["units"])
 
 
 def frame(records: Sequence[Mapping[str, Any]], types: Mapping[str, str]) -> pd.DataFrame:
