@@ -10,6 +10,7 @@ from torch import nn
 from actdiag.capture import Options, Recorder
 from actdiag.errors import UsageError
 from actdiag.recording import Recording
+from actdiag.texts import encodable
 
 
 def attach(
@@ -62,6 +63,8 @@ def attach(
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"attach takes a torch.nn.Module, got {type(model).__name__}")
+    if not isinstance(run, str):
+        raise UsageError(f"run is a name in the recording, as 'model', got {run!r}")
     options = Options.of(
         select,
         every=every,
@@ -71,7 +74,7 @@ def attach(
         scaler=scaler,
         tensors=tensors,
     )
-    return Recorder(model, run, options, _codes_found, _predicted)
+    return Recorder(model, encodable(run), options, _codes_found, _predicted)
 
 
 def _predicted(recording: Recording, biases: Mapping[str, tuple[float, float]]) -> Recording:

@@ -224,7 +224,7 @@ class Comparison:
 
 def is_comparison(recording: Recording) -> bool:
     """Return whether a recording is of several networks of `RunSpec`s, and not of draws of one."""
-    runs = recording.meta["runs"]
+    runs = recording.meta.get("runs", {})
     if not all(facts.get("spec") for facts in runs.values()):
         return False
     return len({network_key(spec) for spec in specs(runs).values()}) > 1

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from actdiag.recording import Recording
+from actdiag.errors import UsageError
+from actdiag.recording import Recording, check_recording
 from actdiag.rules import Rule
 from actdiag.rules.base import NotJudged, Run
 from actdiag.rules.remedies import LATER_REMEDY
@@ -37,8 +38,14 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
         and those that could not judge, with the reason.
 
     Raises:
-        UsageError: the settings leave no rule.
+        UsageError: no recording, or the settings are none or leave no rule.
     """
+    check_recording(recording)
+    if settings is not None and not isinstance(settings, Settings):
+        raise UsageError(
+            f"settings are an actdiag.settings.Settings, got {settings!r}: write "
+            "Settings.parse(['AD101']) for this rule alone"
+        )
     rules = (settings or Settings()).rules()
     findings: list[Finding] = []
     passed: list[Outcome] = []
@@ -56,6 +63,24 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
             elif not found:
                 passed.append(Outcome(rule.code, rule.name, run.name))
     return Diagnosis(recording.runs, tuple(_worst_first(findings)), tuple(passed), tuple(skipped))
+
+
+def check_diagnosis(recording: Recording, diagnosis: object) -> None:
+    """Raise where something else than this recording's diagnosis was given.
+
+    Raises:
+        UsageError: with what makes one.
+    """
+    if not isinstance(diagnosis, Diagnosis):
+        raise UsageError(
+            f"expected an actdiag.Diagnosis, got {type(diagnosis).__name__}: make one with "
+            "actdiag.diagnose(recording)"
+        )
+    if strange := {*diagnosis.runs} ^ {*recording.runs}:
+        raise UsageError(
+            f"the diagnosis is of other runs than the recording, as '{min(strange)}': make one with "
+            "actdiag.diagnose(recording)"
+        )
 
 
 @np.errstate(all="ignore")

@@ -8,20 +8,18 @@ shrink.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from actdiag import plots
 from actdiag.comparisons import Comparison, is_comparison
-from actdiag.diagnosis import diagnose
+from actdiag.diagnosis import check_diagnosis, diagnose
 from actdiag.errors import UsageError, unknown_name
 from actdiag.plots import Picture
 from actdiag.plots.single import HEADINGS, TENSORS, draw_profile
 from actdiag.plots.style import shortened, styled
 from actdiag.profiles import title
-from actdiag.recording import Recording
+from actdiag.recording import Recording, check_recording
 from actdiag.rules.base import Run
 from actdiag.types import Diagnosis
 
@@ -100,6 +98,8 @@ def matrix(recording: Recording, ax: Axes | None = None, diagnosis: Diagnosis | 
         UsageError: a recording of one network, or of a model that is not the tool's own.
     """
     _check(recording, ax)
+    if diagnosis is not None:
+        check_diagnosis(recording, diagnosis)
     if not is_comparison(recording):
         runs = ", ".join(recording.runs[:3]) + ", ..." * (len(recording.runs) > 3)
         raise UsageError(
@@ -124,15 +124,13 @@ def _placed(picture: Picture, ax: Axes | None) -> Axes:
 
 
 def _check(recording: object, ax: object) -> None:
-    if not isinstance(recording, Recording):
-        raise UsageError(
-            f"expected an actdiag.Recording, got {type(recording).__name__}: make one with actdiag.scan, "
-            "actdiag.compare or actdiag.attach"
-        )
+    check_recording(recording)
     if ax is not None and not isinstance(ax, Axes):
         raise UsageError(
             f"ax is one pair of matplotlib axes, got {type(ax).__name__}: of several pass one, as axes[0]"
         )
+    if ax is not None and ax.name != "rectilinear":
+        raise UsageError(f"ax is flat, got axes of projection '{ax.name}': make them without a projection")
 
 
 def _comparison(recording: Recording, diagnosis: Diagnosis | None = None) -> Comparison:
@@ -151,11 +149,10 @@ def _run(recording: Recording, run: str | None) -> Run:
     Raises:
         UsageError: it is unknown, or there is nothing to draw.
     """
-    known = recording.runs
-    if run is not None and run not in known:
-        near = get_close_matches(str(run), known, n=3, cutoff=0.3) or known[:3]
-        raise UsageError(f"unknown run '{run}': expected one of recording.runs, as {', '.join(near)}")
-    measured = [name for name in ([run] if run else known) if (recording.rows["run"] == name).any()]
+    if run is not None:
+        recording.check_run(run)
+    asked = recording.runs if run is None else (run,)
+    measured = [name for name in asked if (recording.rows["run"] == name).any()]
     if not measured:
         raise UsageError(f"nothing was measured of {run or 'any run'}: there is nothing to draw")
     return Run.of(recording, measured[0])

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from actdiag import schema
+from actdiag import arguments, schema
 from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
-from actdiag.errors import ActdiagError, SchemaError
+from actdiag.errors import ActdiagError, SchemaError, UsageError
 from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
 from actdiag.reading import reason
@@ -73,11 +74,16 @@ class Recording:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """Return the names of the runs, in order."""
-        return tuple(self.meta["runs"])
+        """Return the names of the runs, in order; none where the meta data tell of none."""
+        return tuple(self.meta.get("runs", ()))
 
     def of(self, run: str) -> Recording:
-        """Return the part that belongs to one run; row indices are kept."""
+        """Return the part that belongs to one run; row indices are kept.
+
+        Raises:
+            UsageError: there is no such run.
+        """
+        self.check_run(run)
         if len(self.runs) == 1 and run in self.runs:
             return self
         rows, modules = (
@@ -87,6 +93,16 @@ class Recording:
         meta = {**self.meta, "runs": {run: self.meta["runs"][run]}}
         histograms, linear, units = (_part(table, rows.index) for table in self._tables())
         return Recording(rows, modules, histograms, linear, units, meta)
+
+    def check_run(self, run: object) -> None:
+        """Raise where a run is none of the recording's, and name those that are nearest.
+
+        Raises:
+            UsageError: it is none.
+        """
+        if run not in self.runs:
+            near = get_close_matches(str(run), self.runs, n=3, cutoff=0.3) or self.runs[:3]
+            raise UsageError(f"unknown run '{run}': expected one of recording.runs, as {', '.join(near)}")
 
     @cached_property
     def _places(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -115,7 +131,9 @@ class Recording:
         Raises:
             ActdiagError: the folder holds something else, or cannot be written.
         """
-        folder = Path(folder).resolve()
+        folder = arguments.folder(folder).resolve()
+        if Path.cwd().is_relative_to(folder):
+            raise ActdiagError(f"{folder} is or holds the current folder: name a folder of its own")
         if folder.is_dir() and any(folder.iterdir()) and not (folder / "meta.json").is_file():
             raise ActdiagError(f"{folder} holds something else than a recording: name another folder")
         with replacing(folder) as fresh:
@@ -145,7 +163,7 @@ class Recording:
         Raises:
             SchemaError: no recording, a damaged one, or one of another schema version.
         """
-        folder = Path(folder)
+        folder = arguments.folder(folder)
         _check_there(folder, FILES if not os.path.lexists(folder / "meta.json") else ())
         try:
             meta = read_meta(folder / "meta.json")  # an older version may lack the other files
@@ -173,6 +191,19 @@ def _check_there(folder: Path, names: Sequence[str]) -> None:
 def is_own(name: str) -> bool:
     """Return whether actdiag writes files of a name; a picture may go on in `profile-2.png`."""
     return re.sub(r"-[1-9][0-9]*(?=\.png$)", "", name) in OWN
+
+
+def check_recording(value: object) -> None:
+    """Raise where something else than a recording was given.
+
+    Raises:
+        UsageError: with what makes one.
+    """
+    if not isinstance(value, Recording):
+        raise UsageError(
+            f"expected an actdiag.Recording, got {type(value).__name__}: make one with actdiag.scan, "
+            "actdiag.compare or actdiag.attach"
+        )
 
 
 def _same(mine: Arrays, theirs: Arrays) -> bool:

@@ -37,12 +37,15 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
         jacobian: measure the singular values across the hidden layers, too, for AD402.
 
     Raises:
+        UsageError: no RunSpec.
         ActdiagError: the data cannot be read or the device is not there.
 
     >>> recording = scan(RunSpec(depth=2, width=16, batch=32))
     >>> recording.measured.query("tensor == 'activation'")["layer"].tolist()
     [1, 2]
     """
+    if not isinstance(spec, RunSpec):
+        raise UsageError(f"scan takes a RunSpec, got {spec!r}: write scan(RunSpec(...))")
     device = resolve_device(spec.device)
     batch = load_batch(spec)
     check_measurable(spec, batch)

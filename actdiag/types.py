@@ -317,9 +317,9 @@ class Diagnosis:
 
     @property
     def typical_run(self) -> str:
-        """Return the first run that got the verdict."""
+        """Return the first run that got the verdict, "" where there is none."""
         verdict = self.verdict
-        return next(run for run in self.runs if self._verdicts[run] == verdict)
+        return next((run for run in self.runs if self._verdicts[run] == verdict), "")
 
 
 Of = TypeVar("Of", Finding, Outcome)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from actdiag.arguments import whole
 from actdiag.errors import UsageError, unknown_name
 
 KEEP = ("auto", "all")
@@ -39,10 +40,8 @@ class Options:
     tensors: str = "all"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
-            raise UsageError(f"every is a whole number of steps >= 1, got {self.every!r}")
-        if not isinstance(self.batch_axis, int) or isinstance(self.batch_axis, bool):
-            raise UsageError(f"batch_axis is the number of an axis, as 0 or 1, got {self.batch_axis!r}")
+        object.__setattr__(self, "every", whole("every", self.every, 1))
+        object.__setattr__(self, "batch_axis", whole("batch_axis", self.batch_axis))
         if self.keep not in KEEP:
             raise unknown_name("keep", str(self.keep), KEEP)
         if self.tensors not in TENSORS:

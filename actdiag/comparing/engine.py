@@ -7,6 +7,7 @@ from concurrent.futures import Executor, Future, as_completed, wait
 from pathlib import Path
 from threading import Lock
 
+from actdiag import arguments
 from actdiag.comparing.cells import CellResult, assemble, failed, run_cells
 from actdiag.comparing.chunks import chunked
 from actdiag.comparing.journal import Journal
@@ -57,7 +58,8 @@ def compare(
     order = list(wanted)
     if executor is not None and not isinstance(executor, Executor):
         raise UsageError(f"executor is a concurrent.futures.Executor, got {executor!r}")
-    kept = Journal(None if journal is None else Path(journal))
+    arguments.callable_or_none("tell", tell)
+    kept = Journal(None if journal is None else arguments.folder(journal))
     found = kept.finished(order)
     chunks = chunked(wanted[name] for name in order if name not in found)
     told = _Count(len(order), len(found), tell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from actdiag.arguments import callable_or_none, whole
 from actdiag.batches import ModelBatch
 from actdiag.capture.outputs import find
 from actdiag.checking import OwnLoss
@@ -119,7 +120,9 @@ def suggest(
     >>> print(suggest(examples.healthy, *examples.batches()))
     healthy: nothing to fix
     """
-    _check(model, steps, draws, allow)
+    steps, draws = whole("steps", steps, 1), whole("draws", draws, FEWEST_DRAWS)
+    seed, allow = whole("seed", seed, 0), _allowed(allow)
+    _check(model, loss, tell)
     pool = _pool(inputs, targets)
     modules = [each for part in (model, loss) if isinstance(part, nn.Module) for each in part.modules()]
     tensors = [
@@ -175,17 +178,21 @@ def _untreated(before: Measured) -> tuple[str, ...]:
     return (f"no start of another kind cures {', '.join(codes)}: see actdiag attach",) if codes else ()
 
 
-def _check(model: Any, steps: int, draws: int, allow: Sequence[str]) -> None:
+def _check(model: Any, loss: Any, tell: Any) -> None:
     if not isinstance(model, nn.Module) and not callable(model):
         raise UsageError(
             f"suggest takes a torch.nn.Module or a function that builds one, got {describe(model)}"
         )
-    if steps < 1:
-        raise UsageError(f"steps is a whole number >= 1, got {steps}")
-    if draws < FEWEST_DRAWS:
-        raise UsageError(f"draws is a whole number >= {FEWEST_DRAWS}, got {draws}")
-    if unknown := [name for name in allow if name not in CHANGES]:
-        raise UsageError(f"allow takes {' and '.join(CHANGES)}, got '{unknown[0]}'")
+    callable_or_none("loss", loss)
+    callable_or_none("tell", tell)
+
+
+def _allowed(allow: Any) -> list[str]:
+    """Return the changes that are allowed, of which one may be given as it is."""
+    names = [allow] if isinstance(allow, str) or not isinstance(allow, Iterable) else list(allow)
+    if unknown := [name for name in names if name not in CHANGES]:
+        raise UsageError(f"allow takes {' and '.join(CHANGES)}, got {unknown[0]!r}")
+    return names
 
 
 CHANGES = {"norm": norms, "activation": exchanges}

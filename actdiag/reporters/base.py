@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from actdiag.errors import ActdiagError
+from actdiag import arguments
+from actdiag.diagnosis import check_diagnosis
+from actdiag.errors import ActdiagError, UsageError
 from actdiag.folders import check_writable, keep_others, replacing, sweep
-from actdiag.recording import Recording, is_own
+from actdiag.recording import Recording, check_recording, is_own
 from actdiag.registry import Registry
 from actdiag.types import Diagnosis
 
@@ -38,11 +40,15 @@ def report(
         The folder.
 
     Raises:
-        UsageError: an unknown format.
+        UsageError: an unknown format, no recording, or the diagnosis of another.
         ActdiagError: the folder holds something else, or cannot be written.
     """
-    folder = Path(folder)
-    names = [formats] if isinstance(formats, str) else formats
+    check_recording(recording)
+    check_diagnosis(recording, diagnosis)
+    if not recording.runs:
+        raise UsageError("the recording holds no run: there is nothing to report")
+    folder = arguments.folder(folder)
+    names = _names(formats)
     reporters = [REPORTERS[name] for name in dict.fromkeys(names)]
     place = _place(folder, recording.runs, force)
     files = {name: data for reporter in reporters for name, data in reporter(recording, diagnosis).items()}
@@ -52,6 +58,13 @@ def report(
             (fresh / name).write_bytes(data)
         keep_others(place, fresh, is_own)
     return folder
+
+
+def _names(formats: str | Iterable[str]) -> list[str]:
+    names = [formats] if isinstance(formats, str) or not isinstance(formats, Iterable) else list(formats)
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise UsageError(f"formats are names, as 'html' or ['html', 'csv'], got {odd[0]!r}")
+    return names
 
 
 def check_folder(folder: Path, runs: Iterable[str], force: bool = False) -> None:

@@ -1,0 +1,206 @@
+"""The Python calls, called wrongly: one line that says what was expected, and nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fake_comparison import networks
+from fake_recording import diagnosis, simulate
+from matplotlib import pyplot
+from torch import nn
+
+import actdiag
+from actdiag import Diagnosis, Recording, RunSpec, schema
+from actdiag.errors import ActdiagError, UsageError
+from actdiag.recording import frame
+
+EMPTY = Recording(frame([], schema.ROWS), frame([], schema.MODULES), meta={"runs": {}})
+BARE = Recording(frame([], schema.ROWS), frame([], schema.MODULES))
+SPECS = [RunSpec(depth=1, width=4, batch=8)]
+NO_RECORDING = "expected an actdiag.Recording, got NoneType: make one with actdiag.scan"
+NO_DIAGNOSIS = "expected an actdiag.Diagnosis, got str: make one with actdiag.diagnose(recording)"
+NO_FOLDER = "a folder is named by text or a Path, got "
+
+
+def one() -> Recording:
+    return simulate(2)[0]
+
+
+def model() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+
+
+def suggest(**options: Any) -> Any:
+    return actdiag.suggest(model(), torch.ones(4, 4), **options)
+
+
+def polar() -> Any:
+    return pyplot.figure().add_subplot(projection="polar")
+
+
+def solid() -> Any:
+    return pyplot.figure().add_subplot(projection="3d")
+
+
+CALLS: list[tuple[Callable[[], Any], str]] = [
+    (
+        lambda: one().of("tahn-xavier"),
+        "unknown run 'tahn-xavier': expected one of recording.runs, as tanh",
+    ),
+    (lambda: one().of(None), "unknown run 'None': expected one of"),  # type: ignore[arg-type]
+    (lambda: actdiag.diagnose(None), NO_RECORDING),  # type: ignore[arg-type]
+    (lambda: actdiag.diagnose(one().rows), "expected an actdiag.Recording, got DataFrame"),  # type: ignore[arg-type]
+    (lambda: actdiag.diagnose(one(), "AD101"), "got 'AD101': write Settings.parse(['AD101'])"),  # type: ignore[arg-type]
+    (lambda: actdiag.plot.profile(one(), polar()), "ax is flat, got axes of projection 'polar'"),
+    (lambda: actdiag.plot.distributions(one(), solid()), "ax is flat, got axes of projection '3d'"),
+    (lambda: actdiag.plot.profile(BARE), "nothing was measured of any run"),
+    (lambda: actdiag.plot.distributions(EMPTY), "nothing was measured of any run"),
+    (lambda: actdiag.plot.matrix(BARE), "a matrix needs several networks"),
+    (lambda: actdiag.plot.matrix(networks()[0], diagnosis="x"), NO_DIAGNOSIS),  # type: ignore[arg-type]
+    (lambda: actdiag.plot.matrix(networks()[0], diagnosis=Diagnosis(())), "the diagnosis is of other runs"),
+    (lambda: actdiag.attach(model(), run=3), "run is a name in the recording, as 'model', got 3"),  # type: ignore[arg-type]
+    (lambda: actdiag.attach(model(), every=1.5), "every is a whole number >= 1, got 1.5"),  # type: ignore[arg-type]
+    (lambda: actdiag.attach(model(), every=0), "every is a whole number >= 1, got 0"),
+    (lambda: actdiag.attach(model(), batch_axis=True), "batch_axis is a whole number, got True"),
+    (lambda: actdiag.scan("tanh"), "scan takes a RunSpec, got 'tanh': write scan(RunSpec(...))"),  # type: ignore[arg-type]
+    (lambda: actdiag.scan(SPECS), "scan takes a RunSpec, got [RunSpec("),  # type: ignore[arg-type]
+    (lambda: actdiag.compare(SPECS, journal=3), f"{NO_FOLDER}3"),  # type: ignore[arg-type]
+    (lambda: actdiag.compare(SPECS, tell=3), "tell is a function, got int: leave it out or give one"),  # type: ignore[arg-type]
+    (lambda: suggest(steps="x"), "steps is a whole number >= 1, got 'x'"),
+    (lambda: suggest(steps=True), "steps is a whole number >= 1, got True"),
+    (lambda: suggest(draws=3.5), "draws is a whole number >= 3, got 3.5"),
+    (lambda: suggest(seed=-1), "seed is a whole number >= 0, got -1"),
+    (lambda: suggest(seed=None), "seed is a whole number >= 0, got None"),
+    (lambda: suggest(allow=3), "allow takes norm and activation, got 3"),
+    (lambda: suggest(loss="mse"), "loss is a function, got str: leave it out or give one"),
+    (lambda: suggest(tell=3), "tell is a function, got int: leave it out or give one"),
+]
+
+
+@pytest.mark.parametrize(("call", "words"), CALLS, ids=[words for _, words in CALLS])
+def test_a_wrong_call_is_told_in_one_line(call: Callable[[], Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        call()
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    pyplot.close("all")
+
+
+@pytest.mark.parametrize("place", [3, None, "", b"x", "a\0b", "\ud800", object()])
+def test_what_names_no_folder_is_refused_wherever_one_is_taken(
+    place: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    recording = one()
+    for call in (
+        recording.save,
+        Recording.load,
+        lambda place: actdiag.report(recording, diagnosis(recording), place, "json"),
+        lambda place: actdiag.compare(SPECS, journal=place or 0),
+    ):
+        with pytest.raises(UsageError, match="a folder is named by text or a Path, got "):
+            call(place)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "é" * 121, "a/" + "x" * 241 + "/b"])
+def test_a_name_that_no_file_system_takes_is_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for call in (one().save, Recording.load):
+        with pytest.raises(UsageError, match="a folder's name has at most 240 bytes, got one of"):
+            call(name)
+    assert not any(tmp_path.iterdir())
+    one().save("x" * 240)
+    assert Recording.load(tmp_path / ("x" * 240)) == one()
+
+
+@pytest.mark.parametrize("place", [".", "..", "../.."])
+def test_a_recording_never_takes_the_place_of_the_current_folder(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "deep" / "inner"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    with pytest.raises(ActdiagError, match="is or holds the current folder: name a folder of its own"):
+        one().save(place)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "deep", inner]
+
+
+@pytest.mark.parametrize("formats", [3, None, [3], ["json", None]])
+def test_formats_are_names(formats: Any, tmp_path: Path) -> None:
+    recording = one()
+    with pytest.raises(UsageError, match=r"formats are names, as 'html' or \['html', 'csv'\], got"):
+        actdiag.report(recording, diagnosis(recording), tmp_path / "out", formats)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("recording", "found", "words"),
+    [
+        (None, None, NO_RECORDING),
+        (one(), "x", NO_DIAGNOSIS),
+        (one(), diagnosis(simulate(3)[0]), "of other runs than the recording, as 'tanh-xavier-"),
+        (EMPTY, Diagnosis(()), "the recording holds no run: there is nothing to report"),
+        (BARE, Diagnosis(()), "the recording holds no run: there is nothing to report"),
+    ],
+)
+def test_a_report_is_of_a_recording_and_its_own_diagnosis(
+    recording: Any, found: Any, words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        actdiag.report(recording, found, tmp_path / "out", "json")
+    assert words in str(caught.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_recording_without_runs_is_shown_and_judged() -> None:
+    for recording in (EMPTY, BARE):
+        assert repr(recording) == "<Recording of : 0 measured rows, 0 predicted, 0 modules>"
+        assert "0 runs" in recording._repr_html_()
+        found = actdiag.diagnose(recording)
+        assert (found, found.verdict, found.typical_run) == (Diagnosis(()), "nothing to judge", "")
+
+
+def test_numbers_of_numpy_are_taken_as_pythons_own() -> None:
+    recorder = actdiag.attach(model(), every=np.int64(2), batch_axis=np.int32(0))  # type: ignore[arg-type]
+    recorder.detach()
+    assert [type(getattr(recorder._options, name)) for name in ("every", "batch_axis")] == [int, int]
+
+
+def test_a_run_whose_name_no_file_can_hold_is_spelt_out(tmp_path: Path) -> None:
+    net = model()
+    with actdiag.attach(net, run="a\ud800") as recorder:
+        net(torch.ones(4, 4)).sum().backward()
+        recorder.step()
+    recording = recorder.recording()
+    assert recording.runs == ("a\\ud800",)
+    assert Recording.load(recording.save(tmp_path / "run")) == recording
+
+
+def test_step_after_the_end_adds_nothing_and_a_recording_before_it_is_empty() -> None:
+    net = model()
+    with actdiag.attach(net) as recorder:
+        assert recorder.recording().measured.empty
+        net(torch.ones(4, 4)).sum().backward()
+        recorder.step()
+    before = recorder.recording()
+    recorder.step()
+    assert recorder.recording() == before
+
+
+def test_two_recorders_on_one_model_record_the_same() -> None:
+    net = model()
+    with actdiag.attach(net) as first, actdiag.attach(net) as second:
+        net(torch.ones(4, 4)).sum().backward()
+        first.step()
+        second.step()
+    assert first.recording() == second.recording()
+    assert len(first.recording().measured)
+    assert not any(module._forward_hooks for module in net.modules())
