@@ -60,5 +60,6 @@ def _panel(axes: Axes, table: pd.DataFrame, quantity: str) -> None:
 def as_png(figure: Figure) -> bytes:
     """Return the same bytes for the same figure: no date, no version."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    with styled():
+        figure.savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()

@@ -55,7 +55,8 @@ def draw(sketch: Sketch, palette: Palette = LIGHT) -> Figure:
 def png(sketch: Sketch, palette: Palette = LIGHT) -> bytes:
     """Return a sketch as PNG: the same bytes every time, no date, no version."""
     buffer = io.BytesIO()
-    draw(sketch, palette).savefig(buffer, format="png", metadata={"Software": None})
+    with styled():
+        draw(sketch, palette).savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
 
 

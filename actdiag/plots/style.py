@@ -42,7 +42,10 @@ LOOKS = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Set seaborn's style for what is made within; words are never read as TeX, the font is matplotlib's."""
+    """Set seaborn's style for what is made within, whatever the user's settings are.
+
+    Words are never read as TeX, and the font is matplotlib's.
+    """
     own = {
         "font.family": FONT,
         "text.usetex": False,
@@ -55,7 +58,9 @@ def styled() -> Iterator[None]:
         "ytick.color": MUTED,
     }
     settings: Any = {**sns.plotting_context("paper"), **sns.axes_style("white"), **own}
-    with matplotlib.rc_context(settings):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(settings)
         yield
 
 

@@ -49,6 +49,9 @@ def _pages(name: str, pictures: Sequence[Picture]) -> dict[str, bytes]:
 
 def _png(picture: Picture) -> bytes:
     """Draw a picture: no date, no version."""
+    from actdiag.plots import styled
+
     buffer = io.BytesIO()
-    picture.figure().savefig(buffer, format="png", metadata={"Software": None})
+    with styled():
+        picture.figure().savefig(buffer, format="png", metadata={"Software": None})
     return buffer.getvalue()
