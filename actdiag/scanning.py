@@ -22,11 +22,11 @@ from actdiag.models import build
 from actdiag.predictions import predicted
 from actdiag.recording import Recording
 from actdiag.theory import resolve_gain
-from actdiag.threads import with_gradients
+from actdiag.threads import as_specified
 from actdiag.types import RunSpec
 
 
-@with_gradients()
+@as_specified()
 def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
     """Measure a network at initialisation: one batch forward, one backward, no training.
 

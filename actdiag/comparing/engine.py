@@ -14,7 +14,7 @@ from actdiag.comparing.journal import Journal
 from actdiag.errors import UsageError
 from actdiag.importing import one_line
 from actdiag.recording import Recording, concatenate
-from actdiag.threads import one_thread, with_gradients
+from actdiag.threads import as_specified, one_thread
 from actdiag.types import RunSpec
 
 Tell = Callable[[int, int], None]
@@ -102,7 +102,7 @@ def _here(chunks: Sequence[Sequence[RunSpec]], journal: Journal, count: _Count) 
 def _kept(chunk: Sequence[RunSpec], journal: Journal, count: _Count) -> Recording:
     results: list[CellResult] = []
     try:
-        with _ONE_AT_A_TIME, one_thread(), with_gradients():
+        with _ONE_AT_A_TIME, one_thread(), as_specified():
             for result in run_cells(chunk):
                 results.append(result)
                 count.add(1)
@@ -155,7 +155,7 @@ def _result(future: Future[Recording], chunk: Sequence[RunSpec]) -> Recording:
 
 def measure_chunk(chunk: Sequence[RunSpec]) -> Recording:
     """Measure a chunk on one thread: what a worker does."""
-    with _ONE_AT_A_TIME, one_thread(), with_gradients():
+    with _ONE_AT_A_TIME, one_thread(), as_specified():
         return assemble(list(run_cells(chunk)))
 
 
