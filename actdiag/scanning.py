@@ -16,14 +16,19 @@ from actdiag.capture import Recorder
 from actdiag.catalogue import loss_function
 from actdiag.data import Batch, load_batch
 from actdiag.errors import ActdiagError, UsageError
+from actdiag.footprint import run_bytes
 from actdiag.initialisers import initialiser
 from actdiag.isometry import with_jacobian
+from actdiag.memory import ALWAYS, check_fits, telling_exhaustion
 from actdiag.models import build
 from actdiag.predictions import predicted
 from actdiag.recording import Recording
+from actdiag.sources import parse_source
 from actdiag.theory import resolve_gain
 from actdiag.threads import as_specified
 from actdiag.types import RunSpec
+
+SMALLER = "make depth, width, batch, features or classes smaller"
 
 
 @as_specified()
@@ -37,7 +42,7 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
         jacobian: measure the singular values across the hidden layers, too, for AD402.
 
     Raises:
-        UsageError: no RunSpec.
+        UsageError: no RunSpec, or it needs more memory than is free.
         ActdiagError: the data cannot be read or the device is not there.
 
     >>> recording = scan(RunSpec(depth=2, width=16, batch=32))
@@ -47,8 +52,16 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
     if not isinstance(spec, RunSpec):
         raise UsageError(f"scan takes a RunSpec, got {spec!r}: write scan(RunSpec(...))")
     device = resolve_device(spec.device)
+    check_memory(spec, device)
+    with telling_exhaustion(network_name(spec), SMALLER):
+        return _scanned(spec, device, jacobian)
+
+
+def _scanned(spec: RunSpec, device: torch.device, jacobian: bool) -> Recording:
+    """Return the recording of a spec's network, run on a device."""
     batch = load_batch(spec)
     check_measurable(spec, batch)
+    check_memory(spec, device, batch)
     gain = gain_of(spec)
     dtype = getattr(torch, spec.dtype)
     model = build(spec, gain, batch.inputs.float(), batch.classes).to(device, dtype)
@@ -66,6 +79,32 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
         return recording
     with seeded(spec.seed, device):
         return with_jacobian(recording, model, ModelBatch.of(inputs))
+
+
+def check_memory(spec: RunSpec, device: torch.device, batch: Batch | None = None) -> None:
+    """Raise where a network needs more memory than is free, before it is made.
+
+    Args:
+        spec: of the network.
+        device: where it is to run.
+        batch: what it is to run on; None where that is not loaded, of real data at least one sample.
+
+    Raises:
+        UsageError: it does not fit.
+    """
+    made = parse_source(spec.data)[0].generated
+    samples, features = (spec.batch, spec.features or spec.width) if made else (1, 1)
+    if batch is not None:
+        samples, features = batch.inputs.shape
+    classes = batch.classes if batch else spec.classes or 10
+    needed = run_bytes(replace(spec, batch=samples), features, classes)
+    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" and needed > ALWAYS else None
+    check_fits(needed, network_name(spec), SMALLER, free)
+
+
+def network_name(spec: RunSpec) -> str:
+    """Return the words for a network in a sentence about its size."""
+    return f"a network of {spec.depth} x {spec.width} on {spec.batch} samples"
 
 
 def gain_of(spec: RunSpec) -> float:

@@ -23,7 +23,7 @@ from actdiag.importing import one_line
 from actdiag.models import build, draw
 from actdiag.predictions.chains import Chain, batch_in
 from actdiag.predictions.numbers import NUMBERS, Predicted, of_chain
-from actdiag.scanning import check_measurable, gain_of, plain_number, scan, seeded, spec_facts
+from actdiag.scanning import check_measurable, check_memory, gain_of, plain_number, scan, seeded, spec_facts
 from actdiag.sources import parse_source
 from actdiag.theory import NoTheory, between_of
 from actdiag.types import RunSpec
@@ -92,6 +92,7 @@ class _Cells:
         asked = spec.data, spec.features, columns, spec.classes, spec.standardise
         key = (*asked, spec.batch, spec.dtype, spec.seed)
         if key not in self._batches:
+            check_memory(spec, CPU)
             _keep(self._batches, key, load_batch(spec))
         if (*key, spec.norm, spec.loss) not in self._checked:
             check_measurable(spec, self._batches[key])
