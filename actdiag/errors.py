@@ -35,6 +35,10 @@ class UsageError(ActdiagError):
     exit_code = 2
 
 
+class UserCodeError(ActdiagError):
+    """What the user's own code raised, in one line; `__cause__` holds it with its traceback."""
+
+
 class SchemaError(ActdiagError):
     """A saved recording that this version cannot read."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,17 +11,20 @@ from importlib import import_module, invalidate_caches
 from pathlib import Path
 from typing import Any
 
-from actdiag.errors import ActdiagError, UsageError
+from actdiag.blaming import module_of
+from actdiag.errors import ActdiagError, UsageError, UserCodeError
+from actdiag.memory import exhausted, is_exhausted
 
 
 @contextmanager
 def current_folder_on_path() -> Iterator[None]:
-    """Import from the current folder first while the block runs."""
+    """Import from the current folder first while the block runs, and be in it again afterwards."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
         yield
     finally:
+        os.chdir(folder)
         if folder in sys.path:
             sys.path.remove(folder)
 
@@ -32,14 +36,19 @@ def telling(what: str) -> Iterator[None]:
     actdiag's own errors and Ctrl-C pass.
 
     Raises:
-        ActdiagError: the block raised, or wanted to leave the program.
+        UserCodeError: the block raised, or wanted to leave the program.
     """
     try:
         yield
-    except ActdiagError:
+    except (ActdiagError, KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:
-        raise ActdiagError(f"{what} raised {one_line(error)}") from error
+    except BaseException as error:
+        place = module_of(error)
+        if is_exhausted(error):
+            told = exhausted(what, "make the batch or the model smaller", error)
+        else:
+            told = f"{what} raised {one_line(error)}"
+        raise UserCodeError(f"{told}{f', in {place}' if place else ''}") from error
 
 
 def check_names(names: Mapping[str, str | None]) -> None:
@@ -95,7 +104,7 @@ def find(name: str, use: str) -> Any:
         try:
             module = import_module(module_name)
         except ModuleNotFoundError as error:
-            raise ActdiagError(f"cannot import '{module_name}' for {use} '{name}': {error}") from error
+            raise UserCodeError(f"cannot import '{module_name}' for {use} '{name}': {error}") from error
     with telling(f"looking up '{name}'"):
         try:
             return reduce(getattr, path.split("."), module)
@@ -130,5 +139,8 @@ def one_line(error: BaseException) -> str:
     >>> one_line(ValueError("two\nlines"))
     'ValueError: two lines'
     """
-    words = " ".join(str(error).split()) or "it gave no reason"
+    try:
+        words = " ".join(str(error).split()) or "it gave no reason"
+    except Exception:
+        words = "its text raised as well"
     return f"{type(error).__name__}: {''.join(c if c.isprintable() else '?' for c in words)}"

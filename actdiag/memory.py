@@ -90,13 +90,14 @@ def telling_exhaustion(what: str, smaller: str) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not is_exhausted(error):
             raise
-        raise ActdiagError(f"{what} ran out of memory{_asked(error)}: {smaller}") from error
+        raise ActdiagError(exhausted(what, smaller, error)) from error
 
 
-def _asked(error: BaseException) -> str:
-    """Return how much was asked for at last, where the exception says it."""
+def exhausted(what: str, smaller: str, error: BaseException) -> str:
+    """Return the line for an exception that says there was no memory, with how much was asked for at last."""
     found = re.search(r"(?:allocate|allocating) (\d+) bytes", str(error))
-    return f" when it asked for {spelt(int(found[1]))}" if found else ""
+    asked = f" when it asked for {spelt(int(found[1]))}" if found else ""
+    return f"{what} ran out of memory{asked}: {smaller}"
 
 
 def _available(root: Path) -> int | None:

@@ -16,6 +16,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+import actdiag
 from actdiag import Recording, diagnose, examples
 from actdiag.batches import ModelBatch
 from actdiag.checking import measure
@@ -23,6 +24,7 @@ from actdiag.cli import cli, main
 from actdiag.recording import FILES
 
 MODULE = """
+import os
 import random
 import sys
 
@@ -125,6 +127,11 @@ def leaves():
     sys.exit(0)
 
 
+def moves():
+    os.chdir("my")
+    return Net()
+
+
 number = 3
 """
 
@@ -141,6 +148,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 MY = "my.nets_of_attach"
+PACKAGE = str(Path(actdiag.__file__).parent)
 SAME = ["--format", "json"]
 
 
@@ -263,8 +271,8 @@ def test_a_class_of_losses_is_made() -> None:
 
 def test_train_and_eval() -> None:
     run("@Modes --data @batch --eval --format json")
-    output = run("@Modes --data @batch --train", code=1).output
-    assert output == f"Error: {MY}:Modes: forward raised AssertionError: told to train\n"
+    *_, last = run("@Modes --data @batch --train", code=1).output.splitlines()
+    assert last == f"Error: {MY}:Modes: forward raised AssertionError: told to train, in Modes"
     run("@Modes --data @batch", code=1)
 
 
@@ -350,7 +358,7 @@ def test_weights_are_loaded_and_noted() -> None:
          f"{MY}:number must be a callable loss(outputs, targets), got one of type int", 2),
         ("@build --data @batch --loss @broken_loss", f"{MY}:build: loss raised KeyError: 'missing'", 1),
         ("@build --data @wide", f"{MY}:build: forward raised RuntimeError: mat1 and mat2 shapes cannot be "
-         "multiplied (16x5 and 4x8)", 1),
+         "multiplied (16x5 and 4x8), in first (Linear)", 1),
         ("@frozen --data @batch", "the loss has no gradient: no trainable parameter takes part in it. Is "
          "everything frozen, or was the graph cut by detach(), no_grad() or item()?", 1),
     ],
@@ -358,8 +366,24 @@ def test_weights_are_loaded_and_noted() -> None:
 def test_a_mistake_is_one_clear_line(line: str, text: str, code: int) -> None:
     result = run(line, code=code)
     assert result.stderr.splitlines()[-1] == f"Error: {text}"
-    assert "Traceback" not in result.output
     assert not Path("reports").exists()
+    frames = [line for line in result.stderr.splitlines() if line.startswith("  File ")]
+    assert not [line for line in frames if PACKAGE in line]
+    assert bool(frames) == ("Traceback" in result.stderr)
+
+
+def test_the_users_traceback_begins_in_the_users_file() -> None:
+    lines = run("@build --data @batch --loss @broken_loss", code=1).stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert re.fullmatch(r'  File ".*my/nets_of_attach.py", line \d+, in broken_loss', lines[1])
+    assert lines[2].strip() == 'return {}["missing"]'
+    assert lines[-2:] == ["KeyError: 'missing'", f"Error: {MY}:build: loss raised KeyError: 'missing'"]
+
+
+def test_a_folder_that_the_users_code_changes_to_is_left_again(tmp_path: Path) -> None:
+    run("@moves --data @batch --out here --quiet")
+    assert Path.cwd() == tmp_path
+    assert (tmp_path / "here" / "report.html").exists()
 
 
 def test_ctrl_c_in_the_users_code_is_130(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ ROOT = Path(actdiag.__file__).parent
 BASE = (
     "errors registry parameters types recording schema bins sources activations initialisers theory folders "
     "importing interrupts kernel reading saved arrays tables notebook verdicts texts arguments memory "
-    "footprint"
+    "footprint blaming"
 )
 TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples "

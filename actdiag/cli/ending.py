@@ -8,10 +8,12 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, Any
 
 import click
 
-from actdiag.errors import ActdiagError
+from actdiag.blaming import own_traceback
+from actdiag.errors import ActdiagError, UserCodeError
 
 LONGEST = 400
 """Characters of an error's line; of a longer one the middle is left out."""
@@ -24,9 +26,15 @@ TRACEBACK = "ACTDIAG_TRACEBACK"
 class Failure(click.ClickException):
     """An error on its way to the terminal, as one line of printable characters."""
 
-    def __init__(self, words: str, exit_code: int) -> None:
+    def __init__(self, words: str, exit_code: int, trace: str = "") -> None:
         super().__init__(one_line(words))
         self.exit_code = exit_code  # type: ignore[misc]
+        self.trace = trace
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the line; before it the user's own traceback, where their code raised."""
+        click.echo(self.trace, nl=False, err=True)
+        super().show(file)
 
 
 @contextmanager
@@ -44,7 +52,9 @@ def told(root: click.Context | None = None) -> Iterator[None]:
     try:
         yield
     except ActdiagError as error:
-        raise Failure(str(error), error.exit_code) from error
+        users = error.__cause__ if isinstance(error, UserCodeError) else None
+        trace = "" if users is None else own_traceback(users)
+        raise Failure(str(error), error.exit_code, trace) from error
     except click.exceptions.NoArgsIsHelpError:
         raise
     except click.UsageError as error:
