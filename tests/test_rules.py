@@ -100,8 +100,8 @@ def test_remedy_the_wrong_variance_names_the_partner() -> None:
     recording = backward(1e-5, 1.0, act="relu", spec={"init": "normal:0.01", "width": 256})
     remedy = found("AD101", recording).remedy
     assert "--init he_normal" in remedy
-    assert "Var[w] = 0.0078" in remedy  # 2 / 256
-    assert "normal:0.01 gives 1e-4" in remedy
+    assert "Var[w] is 0.0078" in remedy  # 2 / 256
+    assert "that of normal:0.01 1e-4" in remedy
 
 
 def test_remedy_a_gain_counts() -> None:
@@ -125,7 +125,7 @@ def test_remedy_an_activation_without_a_partner_goes() -> None:
 )
 def test_remedy_the_right_variance_leaves_the_structure(spec: dict[str, object], expected: str) -> None:
     remedy = found("AD101", backward(1e-5, 1.0, spec={"init": "xavier_normal", **spec})).remedy
-    assert remedy.startswith("xavier_normal already matches tanh")
+    assert remedy.startswith("xavier_normal is the usual initializer for tanh already: use")
     assert expected in remedy
 
 

@@ -79,4 +79,5 @@ class ConstantUnit(Rule):
 def _remedy(run: Run, rows: Table) -> str:
     if run.spec is not None and run.spec["bias"]:
         return f"Use --bias 0: {run.spec['bias']:g} shifts the preactivations."
-    return f"Draw rows of zero weights at random. {even_out(run, rows)}"
+    zero = "Draw rows of zero weights at random. " if run.spec is None else ""
+    return f"{zero}{even_out(run, rows)}"

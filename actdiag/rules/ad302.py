@@ -97,11 +97,13 @@ class InitActivationMismatch(Rule):
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init he"
 
     factor: float = threshold(
-        math.sqrt(2.0), "half-way, in logarithms, between He's variance and LeCun's, neighbouring recipes"
+        math.sqrt(2.0),
+        "of the variances: half-way, in logarithms, between He's and LeCun's, neighbouring recipes",
     )
     decade: float = threshold(
         10.0,
-        "one decade, the step between neighbouring learning rates of the protocol, as in AD101 and AD201",
+        "change of signal or gradient over the chain: one decade, the step between neighbouring learning "
+        "rates of the protocol, as in AD101 and AD201",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:
@@ -133,8 +135,9 @@ class InitActivationMismatch(Rule):
             run,
             severity,
             _rows(run, off),
-            f"The weights of {_where(run, same)} have Var[w] = {has}; {named.act.name} needs "
-            f"{numeral(named.needed)} / fan_in. By theory, biases aside, {_spoken(signal, gradient)}.",
+            f"The weights of {_where(run, same)} have Var[w] = {has}; {named.act.name} keeps signal and "
+            f"gradient at one size with {numeral(named.needed)} / fan_in. By theory, biases aside, "
+            f"{_spoken(signal, gradient)}.",
             _remedy(run, off),
             measured=named.variance * named.fan_in,
             expected=named.needed,

@@ -54,8 +54,8 @@ def match_init(spec: Mapping[str, Any]) -> str:
     if chosen.distribution != "constant" and (same or has != has):
         return ""
     return (
-        f"Use --init {act.partner}: {act.name} needs Var[w] = {numeral(needs)} at width {width} "
-        f"({partner.source}), {spec['init']} gives {numeral(has)}."
+        f"Use --init {act.partner}, the usual one for {act.name}: at width {width} its Var[w] is "
+        f"{numeral(needs)} ({partner.source}), and that of {spec['init']} {numeral(has)}."
     )
 
 
@@ -100,4 +100,4 @@ def _restructure(spec: Mapping[str, Any]) -> str:
         change = f"--norm batch, because each residual sum adds to the signal; or {fewer}"
     else:
         change = f"--norm batch, --residual, or {fewer}"
-    return f"{spec['init']} already matches {spec['act']}: use {change}."
+    return f"{spec['init']} is the usual initializer for {spec['act']} already: use {change}."

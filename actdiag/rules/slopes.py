@@ -20,7 +20,9 @@ class Slope(Rule, ABC):
 
     severities: ClassVar[tuple[Severity, ...]] = (Severity.ERROR, Severity.WARNING)
 
-    def slope(self, run: Run, found: Table, ratio: float, apart: int, message: str, limit: str) -> Finding:
+    def slope(
+        self, run: Run, found: Table, ratio: float, apart: int, message: str, limit: str, more: str = ""
+    ) -> Finding:
         """Return the finding about a ratio.
 
         Args:
@@ -30,12 +32,13 @@ class Slope(Rule, ABC):
             apart: steps along the chain between the two that are compared.
             message: what changes how much, from where to where.
             limit: the threshold that was crossed; `error` and `both` are the severe ones.
+            more: said behind the message.
         """
         return self.finding(
             run,
             Severity.ERROR if limit in ("error", "both") else Severity.WARNING,
             found,
-            f"{message}, a factor of {numeral(ratio ** (1 / apart), 2)} per layer.",
+            f"{message}, a factor of {numeral(ratio ** (1 / apart), 2)} per layer{more}.",
             even_out(run, run.hidden[run.hidden.among("name", set(run.chain))]),
             measured=ratio,
             expected=1.0,
@@ -50,8 +53,9 @@ class Fade(Slope, ABC):
 
     both: float = threshold(
         1e-5,
-        "calibrated (benchmarks/verdicts.md): of 357 networks that lose this much up and down together 341 "
-        "stay below 30% training accuracy on ten classes in the protocol, and none gets beyond 61%",
+        "calibrated for both ways together (benchmarks/verdicts.md): of 357 networks that lose this much up "
+        "and down 341 stay below 30% training accuracy on ten classes in the protocol, and none gets beyond "
+        "61%",
     )
 
     def fade(self, run: Run, found: Table, ratio: float, apart: int, message: str, error: float) -> Finding:
@@ -68,11 +72,11 @@ class Fade(Slope, ABC):
         together = both_ways(run)
         if ratio < error or not together < self.both:
             return self.slope(run, found, ratio, apart, message, "error" if ratio < error else "floor")
-        message = (
-            f"{message}; what tells samples apart on its way up and the gradient on its way down shrink "
+        more = (
+            "; what tells samples apart on its way up and the gradient on its way down shrink "
             f"{times(1.0 / together if together else math.inf)} together"
         )
-        severe = self.slope(run, found, ratio, apart, message, "both")
+        severe = self.slope(run, found, ratio, apart, message, "both", more)
         return replace(severe, evidence={**severe.evidence, "both_ways": together})
 
 
