@@ -15,7 +15,7 @@ from actdiag.cli import COMMANDS, cli
 from actdiag.cli.sections import SECTIONS
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/attaching.md", "docs/rules.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/attaching.md", "docs/rules.md", "docs/numbers.md")
 LARGE = ("scan", "compare", "attach", "fix", "theory")
 
 
