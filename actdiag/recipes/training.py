@@ -22,7 +22,7 @@ HELD_OUT = 360
 """Of the 1797 digits, a fifth: what held-out accuracy is measured on."""
 LINE = 0.3
 """Accuracy on ten classes below which a network is said not to train, three times chance: actdiag's own."""
-LINE_WORDS = "the line is at 30% of ten classes, three times chance, as everywhere in actdiag"
+LINE_WORDS = "the line is at 30% accuracy on ten classes, three times chance, as everywhere in actdiag"
 CHANCE = 0.1
 """What a run counts whose loss has left the numbers."""
 TAIL = 0.1
