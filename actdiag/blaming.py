@@ -10,6 +10,8 @@ from traceback import StackSummary, TracebackException, walk_tb
 from types import FrameType
 from typing import Any
 
+from actdiag.texts import printable
+
 _OURS = str(Path(__file__).parent)
 _MACHINERY = ("<frozen importlib", str(Path(importlib.__file__).parent))
 
@@ -22,7 +24,7 @@ def own_traceback(error: BaseException) -> str:
     told = TracebackException.from_exception(error)
     if not any(list(map(_cut, _chain(told)))) and not isinstance(error, SyntaxError):
         return ""
-    return "".join(c if c.isprintable() or c == "\n" else "?" for c in "".join(told.format()))
+    return printable("".join(told.format()), keep="\n")
 
 
 def _chain(told: TracebackException | None) -> Iterator[TracebackException]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from actdiag.texts import one_line
+
 _LONGEST = 1000
 """Characters of an error's line; more than any list of names that is shown whole."""
 MOST_NAMES = 25
@@ -24,9 +26,7 @@ class ActdiagError(Exception):
 
     def __init__(self, message: str) -> None:
         """Take what was expected, what came, what to do; a long message keeps its beginning and end."""
-        line = "".join(_shown(character) for character in message)
-        half = (_LONGEST - 5) // 2
-        super().__init__(line if len(line) <= _LONGEST else f"{line[:half]} ... {line[-half:]}")
+        super().__init__(one_line(message, _LONGEST))
 
 
 class UsageError(ActdiagError):
@@ -54,7 +54,3 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     hint = f" did you mean '{near[0]}'?" if near else ""
     more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
     return UsageError(f"unknown {kind} '{name}':{hint} Known: {', '.join(names[:MOST_NAMES])}{more}.")
-
-
-def _shown(character: str) -> str:
-    return character if character.isprintable() else " " if character.isspace() else "?"

@@ -14,6 +14,7 @@ from typing import Any
 from actdiag.blaming import module_of
 from actdiag.errors import ActdiagError, UsageError, UserCodeError
 from actdiag.memory import exhausted, is_exhausted
+from actdiag.texts import printable
 
 
 @contextmanager
@@ -143,4 +144,4 @@ def one_line(error: BaseException) -> str:
         words = " ".join(str(error).split()) or "it gave no reason"
     except Exception:
         words = "its text raised as well"
-    return f"{type(error).__name__}: {''.join(c if c.isprintable() else '?' for c in words)}"
+    return f"{type(error).__name__}: {printable(words)}"

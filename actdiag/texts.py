@@ -29,6 +29,19 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(character if character.isprintable() or character in keep else "?" for character in text)
 
 
+def one_line(text: str, most: int) -> str:
+    r"""Return text as one printable line of at most `most` characters: of more, the middle is left out.
+
+    >>> one_line("two\nlines, \x1b[31mred", 80)
+    'two lines, ?[31mred'
+    >>> one_line("0123456789" * 3, 15)
+    '01234 ... 56789'
+    """
+    line = printable("".join(" " if character.isspace() else character for character in text))
+    half = (most - 5) // 2
+    return line if len(line) <= most else f"{line[:half]} ... {line[-half:]}"
+
+
 def escaped(text: str) -> str:
     """Return text for HTML and SVG: in an element or between the quotes of an attribute.
 

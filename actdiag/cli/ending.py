@@ -14,6 +14,7 @@ import click
 
 from actdiag.blaming import own_traceback
 from actdiag.errors import ActdiagError, UserCodeError
+from actdiag.texts import one_line
 
 LONGEST = 400
 """Characters of an error's line; of a longer one the middle is left out."""
@@ -27,7 +28,7 @@ class Failure(click.ClickException):
     """An error on its way to the terminal, as one line of printable characters."""
 
     def __init__(self, words: str, exit_code: int, trace: str = "") -> None:
-        super().__init__(one_line(words))
+        super().__init__(one_line(" ".join(words.split()), LONGEST))
         self.exit_code = exit_code  # type: ignore[misc]
         self.trace = trace
 
@@ -71,19 +72,6 @@ def _help_of(command: str | None) -> str:
     return f"See actdiag {command} --help."
 
 
-def one_line(words: str) -> str:
-    r"""Return words as one line of printable characters, without its middle where it is long.
-
-    >>> one_line("two\nlines, \x1b[31mred")
-    'two lines, ?[31mred'
-    """
-    text = "".join(c if c.isprintable() else "?" for c in " ".join(words.split()))
-    if len(text) <= LONGEST:
-        return text
-    half = LONGEST // 2
-    return f"{text[:half]} ... {text[5 - half :]}"
-
-
 def ended(error: Exception) -> int:
     """Say in one line why the command ended, and return its exit code."""
     if isinstance(error, click.ClickException):
@@ -100,7 +88,7 @@ def ended(error: Exception) -> int:
 
 def say(words: str) -> None:
     """Print an error's line on standard error."""
-    click.echo(f"Error: {one_line(words)}", err=True)
+    click.echo(f"Error: {one_line(words, LONGEST)}", err=True)
 
 
 def _tell_system(error: OSError) -> None:
@@ -121,7 +109,7 @@ def _tell_own(error: Exception) -> None:
     if isinstance(error, MemoryError):
         say("out of memory: make the network, the batch or the grid smaller")
         return
-    reason = f"{type(error).__name__}: {one_line(str(error))[:MOST_REASON]}"
+    reason = f"{type(error).__name__}: {one_line(str(error), MOST_REASON)}"
     say(
         f"actdiag went wrong at {_place(error)}: {reason}. Please report it, with what {TRACEBACK}=1 before "
         "the same command shows besides."

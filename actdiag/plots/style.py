@@ -50,7 +50,6 @@ def styled() -> Iterator[None]:
         "font.family": FONT,
         "text.usetex": False,
         "text.parse_math": False,
-        "text.usetex": False,
         "axes.edgecolor": MUTED,
         "text.color": INK,
         "axes.labelcolor": MUTED,
