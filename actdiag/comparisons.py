@@ -90,8 +90,8 @@ class Cell:
             return self.error
         if self.verdict == NOT_JUDGED:
             return self.unjudged
-        gains = f"per layer, activation {self.size}, std_across {self.signal}, gradient {self.gradient}"
-        return gains if self.finding is None else f"{self.finding.message} ({gains})"
+        gains = f"per layer: activation {self.size}, std_across {self.signal}, gradient {self.gradient}"
+        return f"{gains.capitalize()}." if self.finding is None else f"{self.finding.message} ({gains})"
 
     @property
     def distortion(self) -> float:

@@ -157,7 +157,7 @@ def test_the_verdict_is_what_most_draws_say_the_severer_of_as_many(
     cell = only(compared(recording, *found), "tanh", "xavier")
     assert (cell.verdict, cell.shown) == (verdict, runs[shown])
     assert sum(cell.votes.values()) == len(marks)
-    reason = f"of {runs[shown]}" if marks[shown] in "xw" else "per layer, activation"
+    reason = f"of {runs[shown]}" if marks[shown] in "xw" else "Per layer: activation"
     assert cell.reason.startswith(reason)
 
 
