@@ -30,7 +30,7 @@ class MeanShift(Rule):
         samples. Of n units that are else independent, the matrix of second moments, which is the Hessian of
         the next layer's weights but for a factor per unit, has one eigenvalue n mean^2 along the common mean
         beside those of the size of the variance. A ReLU has 1 / (pi - 1) = 0.47 at any depth, a tanh 0, a
-        sigmoid about 6 at z ~ N(0, 1) and the more the smaller z is. What a BatchNorm takes off again, right
+        sigmoid about 6 at z ~ N(0, 1), and more where z is smaller. What a BatchNorm takes off again, right
         behind the next product, is left out.
 
     Why it matters:

@@ -68,7 +68,7 @@ class Weights:
 @register
 @dataclass(frozen=True)
 class InitActivationMismatch(Rule):
-    """Find hidden layers whose weights have not the variance that the activation behind them needs.
+    """Find hidden layers whose weights do not have the variance that the activation behind them needs.
 
     What it measures:
         Var[w] x fan_in of the weights as they are stored, against the critical value of the activation that

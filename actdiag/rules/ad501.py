@@ -31,7 +31,7 @@ class UnscaledInput(Rule):
         are not judged, nor is the size of what a norm behind the first layer or the model itself rescales.
 
     Why it matters:
-        Initialisers take inputs of mean square 1. The gradient of the first layer's weights, and so the
+        Initializers take inputs of mean square 1. The gradient of the first layer's weights, and so the
         learning rate it bears, goes with the input's square: raw pixels of 0..255 ask for one 1e4 times
         smaller than all other layers. Of two features the smaller one is learnt (ratio of variances) times
         later.
@@ -111,7 +111,7 @@ class UnscaledInput(Rule):
             run,
             row,
             f"The input's rms is {numeral(row['rms'])} (from {numeral(row['min'])} to "
-            f"{numeral(row['max'])}), and initialisers take 1. It is too {effect}.",
+            f"{numeral(row['max'])}), and initializers take 1. It is too {effect}.",
             present if small else square,
             "smallest" if small else "largest",
         )
