@@ -9,6 +9,7 @@ import click
 
 from actdiag.cli.completing import complete_recipe
 from actdiag.cli.loading import load
+from actdiag.cli.wrapping import echo
 from actdiag.errors import ActdiagError, UsageError, unknown_name
 from actdiag.folders import check_writable
 from actdiag.importing import one_line
@@ -111,10 +112,10 @@ def _tell(reproduction: Reproduction, folder: Path) -> None:
     from actdiag.reporters.reproductions import power, tally
 
     facts = reproduction.facts
-    click.echo(f"{facts['recipe']}: {tally(facts)}; {facts['setting']}")
+    echo(f"{facts['recipe']}: {tally(facts)}; {facts['setting']}")
     for claim in facts["claims"]:
         words = f"published {claim['published']}; measured {measured(claim)}"
-        click.echo(f"  {claim['outcome']:14}  {claim['name']}: {words}")
+        echo(f"  {claim['outcome']:14}  {claim['name']}: {words}", hang=16)
         if claim["outcome"] == "inconclusive":
-            click.echo(f"  {'':14}  {power(claim)}")
+            echo(f"  {'':14}  {power(claim)}", hang=0)
     click.echo(printable(f"Wrote {folder}"))
