@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from click.shell_completion import CompletionItem
 
 from actdiag import __version__, interrupts
 from actdiag.cli import slips
 from actdiag.cli.ending import ended, ready_streams, told
 from actdiag.cli.loading import load
 from actdiag.errors import unknown_name
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "scan": "Measure a network at initialisation and say whether it will train.",
@@ -53,6 +55,8 @@ class LazyGroup(click.Group):
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Return the commands that begin so, without importing them."""
+        from click.shell_completion import CompletionItem
+
         names = (name for name in COMMANDS if name.startswith(incomplete))
         own = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(name, help=COMMANDS[name]) for name in names), *own]
