@@ -52,7 +52,7 @@ def report(
     reporters = [REPORTERS[name] for name in dict.fromkeys(names)]
     place = _place(folder, recording.runs, force)
     files = {name: data for reporter in reporters for name, data in reporter(recording, diagnosis).items()}
-    with replacing(place) as fresh:
+    with replacing(folder) as fresh:
         recording.write(fresh)
         for name, data in files.items():
             (fresh / name).write_bytes(data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,3 +213,21 @@ def bring_back(root: Path) -> None:
     """Do what the next run does first, where two renames put a folder in the place of another."""
     for parent in (root, *(path for path in root.rglob("*") if path.is_dir())):
         sweep(parent)
+
+
+@pytest.mark.parametrize("trial", [SETTINGS[0], SETTINGS[3]], indirect=True)
+def test_files_that_are_cut_in_the_middle_are_not_put_in_place(trial: Trial) -> None:
+    largest = max(map(len, trial.states[1].values()))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    root = trial.root()
+    for size in range(0, largest, 1 + largest // 40):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))  # as a quota that is used up
+        try:
+            with pytest.raises(
+                ActdiagError, match=r"^cannot write .*: File too large\. Name another with --out\.$"
+            ):
+                trial.case.write(root, NEW)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert snapshot(root) == trial.states[0], size
+        assert left_over(root) == [], size
