@@ -124,6 +124,8 @@ def _check_places(target: Path | None, out: Path | None, force: bool) -> None:
     if target is not None:
         if target.is_dir() or not target.parent.is_dir():
             raise ActdiagError(f"cannot write {target}: it is a folder, or there is no folder for it")
+        if target.exists() and not target.is_file():
+            raise ActdiagError(f"cannot write {target}: it is no regular file. Name another file.")
         if target.exists() and not force:
             raise ActdiagError(f"{target} exists: --force replaces it, --apply names another")
         check_writable(target)
@@ -189,7 +191,7 @@ def _advice(request: Request, paper: Paper) -> Advice:
 
 def _write(advice: Advice, request: Request, target: Path | None, out: Path | None, paper: Paper) -> None:
     """Write the weights and the folder, each as a whole or not at all."""
-    from actdiag.folders import keep_others, replace_file, replacing
+    from actdiag.folders import replace_file
 
     if target is not None:
         if advice.weights is None:
@@ -198,12 +200,18 @@ def _write(advice: Advice, request: Request, target: Path | None, out: Path | No
             replace_file(target, _saved(dict(advice.weights)))
             paper.say(f"Wrote {target}")
     if out is not None:
-        files = _files(advice, request)
-        with replacing(out) as fresh:
-            for name, content in files.items():
-                (fresh / name).write_bytes(content)
-            keep_others(out, fresh, FILES.__contains__)
+        _place_files(_files(advice, request), out)
         paper.say(f"Wrote {out}")
+
+
+def _place_files(files: dict[str, bytes], out: Path) -> None:
+    """Write a folder as a whole, beside what else it holds."""
+    from actdiag.folders import keep_others, replacing
+
+    with replacing(out) as fresh:
+        for name, content in files.items():
+            (fresh / name).write_bytes(content)
+        keep_others(out, fresh, FILES.__contains__)
 
 
 def _why_no_weights(advice: Advice) -> str:
