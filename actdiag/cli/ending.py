@@ -106,10 +106,13 @@ def _tell_own(error: Exception) -> None:
     """Say that actdiag itself went wrong, and where; the environment asks for the whole traceback."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
+    reason = f"{type(error).__name__}: {one_line(str(error), MOST_REASON)}"
     if isinstance(error, MemoryError):
         say("out of memory: make the network, the batch or the grid smaller")
         return
-    reason = f"{type(error).__name__}: {one_line(str(error), MOST_REASON)}"
+    if isinstance(error, ImportError):
+        say(f"what actdiag needs cannot be imported, {reason}. Install it again.")
+        return
     say(
         f"actdiag went wrong at {_place(error)}: {reason}. Please report it, with what {TRACEBACK}=1 before "
         "the same command shows besides."

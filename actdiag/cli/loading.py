@@ -27,10 +27,8 @@ def load(*modules: str) -> list[ModuleType]:
     gc.disable()
     try:
         drawing = _without_a_screen() if _DRAWERS & {*modules} else nullcontext()
-        with (
-            drawing,
-            interrupts.ending(at_once=True),
-        ):  # modules written in C may lose an interrupt while they start
+        # Modules written in C may lose an interrupt while they start.
+        with drawing, interrupts.ending(at_once=True):
             return [import_module(module) for module in modules]
     finally:
         gc.freeze()

@@ -23,11 +23,11 @@ def check(command: click.Command, parent: click.Context, words: Sequence[str]) -
     Raises:
         UsageError: the first slip.
     """
+    if {*words} & {*parent.help_option_names}:
+        return
     context = click.Context(command, parent, resilient_parsing=True)
     values, _, order = command.make_parser(context).parse_args(list(words))
     names = {parameter.name: _name(parameter) for parameter in order}
-    if "help" in names:
-        return
     for parameter, times in Counter(order).items():
         if isinstance(parameter, click.Option) and not parameter.multiple and times > 1:
             raise UsageError(f"{_name(parameter)} was given {times} times: give it once")
