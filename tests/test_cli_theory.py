@@ -94,7 +94,7 @@ def test_json_holds_every_layer_and_no_word_that_json_has_not() -> None:
         ("theory --act tahn", "did you mean 'tanh'?"),
         ("theory --sigma-b 1", "--sigma-b belongs to --critical"),
         ("theory --critical --sigma-b -1", "--sigma-b is a standard deviation >= 0, got -1.0"),
-        ("theory --correlation 2", "-1 <= c <= 1"),
+        ("theory --correlation 2", "--correlation is a number from -1 to 1, got 2.0"),
         ("theory --gain big", "gain is a number, 'torch' or 'exact', got 'big'"),
         ("theory --depth -1", "depth is a whole number >= 0"),
     ],
