@@ -23,9 +23,12 @@ from actdiag.reading import check_file
 _BOOL = {"True": True, "False": False}
 _WORDS = {"int64": "whole numbers", "float64": "numbers", "bool": "True or False"}
 _SPEC_TYPES: Mapping[str, tuple[type, ...]] = {
-    "str": (str,), "int64": (int,), "float64": (int, float, str), "bool": (bool,)
-}  # fmt: skip
-"""What JSON holds of a spec; a gain may be a word, and what was left open is None."""
+    "str": (str,),
+    "int64": (int,),
+    "float64": (int, float),
+    "bool": (bool,),
+}
+"""What JSON holds of a spec's fields; None stands for what was left open."""
 _HISTOGRAM = {"rows": ("<i8",), "lengths": ("<i8",), "bins": ("<u2",), "counts": ("<u4", "<i8")}
 _UNITS = {"rows": ("<i8",), "lengths": ("<i8",), "seen": ("<f8",), "narrow": ("<f4",), "wide": ("<f8",)}
 _PARTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
@@ -73,7 +76,8 @@ def _check_facts(where: str, facts: Any) -> None:
     if spec is not None:
         _need(isinstance(spec, dict) and spec.keys() == schema.SPEC.keys(), f"{where}: no whole spec")
         for name, kind in schema.SPEC.items():
-            _check_field(f"{where}: {name}", spec[name], kind)
+            if name != "gain" or not isinstance(spec[name], str):  # `exact` is a gain as well
+                _check_field(f"{where}: {name}", spec[name], kind)
     _need(loss is None or isinstance(loss, dict), f"{where}: loss is no object")
     _need(notes is None or _are_words(notes), f"{where}: notes are no list of words")
     words = [facts.get(name) or "" for name in ("command", "theory", "error")]

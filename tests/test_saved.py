@@ -143,11 +143,17 @@ def test_facts_of_another_form(folder: Path, change: dict[str, Any], told: str) 
         ("act", 3, "str"),
         ("residual", 1, "bool"),
         ("dropout", [0.1], "float64"),
+        ("dropout", "../x", "float64"),
     ],
 )
 def test_a_field_of_another_type(folder: Path, name: str, value: object, kind: str) -> None:
     change_meta(folder, lambda meta: meta["runs"][RUN]["spec"].update({name: value}))
     assert f"meta.json, run '{RUN}': {name} is no {kind}" in refused(folder)
+
+
+def test_a_gain_may_be_a_word_and_a_field_may_be_open(folder: Path) -> None:
+    change_meta(folder, lambda meta: meta["runs"][RUN]["spec"].update(gain="exact", classes=None))
+    assert Recording.load(folder).meta["runs"][RUN]["spec"]["gain"] == "exact"
 
 
 def test_rows_of_a_run_that_is_none(folder: Path) -> None:
