@@ -162,7 +162,7 @@ def test_workers_and_this_process_write_the_same_numbers(monkeypatch: pytest.Mon
         (["--init", "normal"], "needs its number: write normal:0.01", 2),
         (["--seeds", "0"], "seeds is a whole number >= 1, got 0", 2),
         (["--data", "nowhere"], "unknown data 'nowhere'", 2),
-        (["--data", "csv:nofile.csv:t"], "data 'csv' takes a file, 'nofile.csv' is none", 1),
+        (["--data", "csv:nofile.csv:t"], "cannot read nofile.csv: No such file", 1),
         (["--device", "mps"], "--device mps: torch sees no mps device here. Use --device cpu or auto.", 1),
         (["--out", "taken"], "taken exists and is not a report of this run", 1),
     ],
