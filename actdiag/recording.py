@@ -175,7 +175,7 @@ class Recording:
             arrays = read_arrays(folder / "histograms.npz", rows["units"].to_numpy())
         except SchemaError:
             raise
-        except Exception as error:  # zip files and their decompressors raise many unrelated kinds
+        except Exception as error:  # whatever else damage makes a parser raise
             raise SchemaError(f"damaged recording in {folder}: {reason(error)}. Scan again.") from error
         return cls(rows, modules, *arrays, meta)
 

@@ -18,7 +18,7 @@ from actdiag import __version__, schema
 from actdiag.arrays import FIELDS, Histograms, Tables, Units
 from actdiag.bins import LINEAR_BINS, LOG_BINS
 from actdiag.errors import SchemaError
-from actdiag.reading import check_file
+from actdiag.reading import check_file, reason
 
 _BOOL = {"True": True, "False": False}
 _WORDS = {"int64": "whole numbers", "float64": "numbers", "bool": "True or False"}
@@ -171,13 +171,14 @@ def read_arrays(path: Path, units: NDArray[np.int64]) -> Tables:
     Raises:
         ValueError: other arrays than a recording's, or of other rows.
     """
-    names = {f"{table}/{part}": kinds for table, parts in _PARTS.items() for part, kinds in parts.items()}
     check_file(path)
-    with zipfile.ZipFile(path) as archive:
-        held = [item.filename.removesuffix(".npy") for item in archive.infolist()]
-        _need(sorted(held) == sorted(names), f"{path.name} holds other arrays than a recording's")
-        most = len(units) * LOG_BINS + (FIELDS + 1) * sum(units.tolist())
-        arrays = {name: _member(archive, name, kinds, most) for name, kinds in names.items()}
+    most = len(units) * LOG_BINS + (FIELDS + 1) * sum(units.tolist())
+    try:
+        arrays = _unpacked(path, most)
+    except ValueError:
+        raise
+    except Exception as error:  # zip files and their decompressors raise many unrelated kinds
+        raise ValueError(f"{path.name}: {reason(error)}") from error
     tables = {table: {part: arrays[f"{table}/{part}"] for part in parts} for table, parts in _PARTS.items()}
     for table in tables.values():
         known = table["rows"]
@@ -190,6 +191,15 @@ def read_arrays(path: Path, units: NDArray[np.int64]) -> Tables:
     whole = Units.read(**tables["units"])
     _need(np.array_equal(whole.lengths, units[whole.rows]), f"{path.name} and rows.csv know other units")
     return log, linear, whole
+
+
+def _unpacked(path: Path, most: int) -> dict[str, NDArray[Any]]:
+    """Return the arrays by name, each of at most so many values."""
+    names = {f"{table}/{part}": kinds for table, parts in _PARTS.items() for part, kinds in parts.items()}
+    with zipfile.ZipFile(path) as archive:
+        held = [item.filename.removesuffix(".npy") for item in archive.infolist()]
+        _need(sorted(held) == sorted(names), f"{path.name} holds other arrays than a recording's")
+        return {name: _member(archive, name, kinds, most) for name, kinds in names.items()}
 
 
 def _member(archive: zipfile.ZipFile, name: str, kinds: tuple[str, ...], most: int) -> NDArray[Any]:

@@ -328,7 +328,7 @@ def test_every_cut_of_the_archive_is_refused(folder: Path) -> None:
     content = (folder / "histograms.npz").read_bytes()
     for kept in range(0, len(content), 97):
         (folder / "histograms.npz").write_bytes(content[:kept])
-        assert "damaged recording in" in refused(folder)
+        assert f"damaged recording in {folder}: histograms.npz: " in refused(folder)
 
 
 def test_what_is_no_file_is_told_and_does_not_wait(folder: Path) -> None:
