@@ -23,7 +23,7 @@ from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
 from actdiag.reading import reason
 from actdiag.saved import read_arrays, read_meta, read_table
-from actdiag.texts import printable
+from actdiag.texts import encodable, printable
 
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
 PICTURES = ("matrix.png", "distributions.png", "profile.png")
@@ -254,12 +254,14 @@ def table(columns: Mapping[str, Any], types: Mapping[str, str], rows: int) -> pd
 
 
 def _column(values: Any, kind: str, rows: int) -> Any:
-    """Return a column as an array of the type that a schema says."""
+    """Return a column as an array of the type that a schema says, its words such that files can hold them."""
     several = isinstance(values, (list, np.ndarray))
     if kind != "str":
         return np.asarray(values, dtype=kind) if several else np.full(rows, values, dtype=kind)
     held = np.empty(rows, dtype=object)
     held[:] = values
+    if not "".join(held).isascii():
+        held[:] = list(map(encodable, held))
     return pd.array(held, dtype="str")
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from fake_comparison import networks
 from fake_recording import diagnosis, simulate
+from hostile import NAMES
 from matplotlib import pyplot
 from torch import nn
 
@@ -182,6 +183,33 @@ def test_a_run_whose_name_no_file_can_hold_is_spelt_out(tmp_path: Path) -> None:
     recording = recorder.recording()
     assert recording.runs == ("a\\ud800",)
     assert Recording.load(recording.save(tmp_path / "run")) == recording
+
+
+class Named(nn.Module):
+    """Has a layer and an output of any name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.add_module(name, nn.Linear(4, 8))
+
+    def forward(self, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return one output under the name."""
+        return {self.name: torch.tanh(self._modules[self.name](inputs))}  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", [name for key, name in NAMES.items() if key not in ("path", "empty")])
+def test_a_layer_of_any_name_is_recorded_saved_and_read_back(name: str, tmp_path: Path) -> None:
+    net = Named(name.replace(".", ""))
+    with actdiag.attach(net) as recorder:
+        net(torch.randn(6, 4))[net.name].square().sum().backward()
+        recorder.step()
+    recording = recorder.recording()
+    written = net.name.encode("utf-8", "backslashreplace").decode()
+    assert written in list(recording.modules["name"])
+    assert Recording.load(recording.save(tmp_path / "run")) == recording
+    folder = actdiag.report(recording, actdiag.diagnose(recording), tmp_path / "out", ("html", "csv", "json"))
+    assert (folder / "report.html").is_file()
 
 
 def test_step_after_the_end_adds_nothing_and_a_recording_before_it_is_empty() -> None:
