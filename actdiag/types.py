@@ -12,9 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from functools import cached_property
+from numbers import Real
 from typing import Any, TypeVar
 
+import numpy as np
+
 from actdiag.activations import activation
+from actdiag.arguments import whole
 from actdiag.errors import UsageError, unknown_name
 from actdiag.initialisers import initialiser
 from actdiag.notebook import diagnosis_html, finding_html
@@ -93,10 +97,14 @@ class RunSpec:
                 raise UsageError(f"{name} is a name, as 'tanh', got {getattr(self, name)!r}")
         _make_float(self, "gain", "bias", "dropout")
         for name, smallest in _SMALLEST.items():
-            _check_whole(name, getattr(self, name), smallest)
+            _make_whole(self, name, smallest)
+        _make_bool(self, "residual", "standardise")
         for name, words in CHOICES.items():
-            if getattr(self, name) not in words:
-                raise unknown_name(name, str(getattr(self, name)), words)
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise UsageError(f"{name} is a name, as '{words[0]}', got {value!r}")
+            if value not in words:
+                raise unknown_name(name, value, words)
         if not 0.0 <= self.dropout < 1.0:
             raise UsageError(f"dropout is a probability p with 0 <= p < 1, got {self.dropout}")
         if self.bias is not None and not math.isfinite(self.bias):
@@ -135,20 +143,32 @@ class RunSpec:
 
 
 def _make_float(spec: RunSpec, *names: str) -> None:
-    """Turn whole numbers and -0.0 into the float they equal, so that equal specs have equal slugs."""
+    """Turn numbers of any kind, and -0.0, into the float they equal, so that equal specs have equal slugs."""
     for name in names:
         value = getattr(spec, name)
-        if isinstance(value, (int, float)):
+        if issubclass(type(value), Real) and type(value) is not bool:
             object.__setattr__(spec, name, float(value) + 0.0)
+        elif not (value is None and name != "dropout") and not (isinstance(value, str) and name == "gain"):
+            raise UsageError(f"{name} is a number, got {value!r}")
 
 
-def _check_whole(name: str, value: Any, smallest: int) -> None:
+def _make_bool(spec: RunSpec, *names: str) -> None:
+    for name in names:
+        value = getattr(spec, name)
+        if not isinstance(value, bool | np.bool_):
+            raise UsageError(f"{name} is True or False, got {value!r}")
+        object.__setattr__(spec, name, bool(value))
+
+
+def _make_whole(spec: RunSpec, name: str, smallest: int) -> None:
+    """Turn whole numbers of any kind into Python's own."""
+    value = getattr(spec, name)
     if value is None and name in ("features", "classes"):
         return
-    if not isinstance(value, int) or isinstance(value, bool) or value < smallest:
-        raise UsageError(f"{name} is a whole number >= {smallest}, got {value!r}")
-    if value > _LARGEST:
-        raise UsageError(f"{name} is a whole number <= {_LARGEST}, got {value}")
+    number = whole(name, value, smallest)
+    if number > _LARGEST:
+        raise UsageError(f"{name} is a whole number <= {_LARGEST}, got {number}")
+    object.__setattr__(spec, name, number)
 
 
 def _check_gain(gain: float | str | None, init: str) -> None:

@@ -232,3 +232,43 @@ def test_two_recorders_on_one_model_record_the_same() -> None:
     assert first.recording() == second.recording()
     assert len(first.recording().measured)
     assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"gain": True}, "gain is a number, got True"),
+        ({"gain": [1]}, "gain is a number, got [1]"),
+        ({"gain": b"x"}, "gain is a number, got b'x'"),
+        ({"bias": "x"}, "bias is a number, got 'x'"),
+        ({"bias": 1j}, "bias is a number, got 1j"),
+        ({"dropout": "0.1"}, "dropout is a number, got '0.1'"),
+        ({"dropout": None}, "dropout is a number, got None"),
+        ({"residual": "yes"}, "residual is True or False, got 'yes'"),
+        ({"residual": 1}, "residual is True or False, got 1"),
+        ({"standardise": None}, "standardise is True or False, got None"),
+        ({"depth": np.float64(3)}, "depth is a whole number >= 0, got np.float64(3.0)"),
+        ({"depth": True}, "depth is a whole number >= 0, got True"),
+        ({"width": np.int64(0)}, "width is a whole number >= 1, got np.int64(0)"),
+        ({"seed": np.uint64(2**63)}, "seed is a whole number <= 2147483647, got 9223372036854775808"),
+        ({"norm": None}, "norm is a name, as 'none', got None"),
+        ({"device": torch.device("cpu")}, "device is a name, as 'cpu', got device(type='cpu')"),
+        ({"dtype": torch.float32}, "dtype is a name, as 'float32', got torch.float32"),
+    ],
+)
+def test_a_field_of_another_type_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        RunSpec(**fields)
+    assert str(caught.value) == words
+
+
+def test_a_spec_in_numbers_of_numpy_is_the_same_spec() -> None:
+    given = RunSpec(
+        depth=np.int64(3), width=np.uint8(7), gain=np.float32(1.5), bias=np.int32(1),
+        dropout=np.float64(0.25), residual=np.True_, batch=np.int16(9), features=np.int64(6), seed=np.uint32(5),
+    )  # type: ignore[arg-type]  # fmt: skip
+    plain = RunSpec(
+        depth=3, width=7, gain=1.5, bias=1.0, dropout=0.25, residual=True, batch=9, features=6, seed=5
+    )
+    assert (given, given.slug, given.command()) == (plain, plain.slug, plain.command())
+    assert actdiag.scan(given) == actdiag.scan(plain)
