@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import re
+import stat
 import warnings
+import zipfile
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -15,7 +17,8 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from actdiag.errors import ActdiagError
-from actdiag.importing import describe, telling
+from actdiag.importing import describe, one_line, telling
+from actdiag.memory import check_fits
 
 NESTS = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts keep the state_dict."""
@@ -47,11 +50,9 @@ def load_weights(model: nn.Module, path: Path) -> list[str]:
 
 
 def _read(path: Path) -> Any:
-    if path.is_dir():
-        raise ActdiagError(f"{path} is a folder, expected a file of weights: {_SAVE}")
-    if not path.exists():
-        raise ActdiagError(f"there is no file of weights {path}")
+    _check_file(path)
     try:
+        _check_unpacked(path)
         return _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     except ActdiagError:
         raise
@@ -59,6 +60,29 @@ def _read(path: Path) -> Any:
         raise ActdiagError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:
         raise ActdiagError(f"{path} is empty, damaged or no file of weights: {_SAVE}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Raise where there is no ordinary file: a pipe would be waited for, a device read for ever."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise ActdiagError(f"there is no file of weights {path}") from error
+    except (OSError, ValueError) as error:
+        raise ActdiagError(f"cannot read the file of weights: {one_line(error)}") from error
+    if stat.S_ISDIR(mode):
+        raise ActdiagError(f"{path} is a folder, expected a file of weights: {_SAVE}")
+    if not stat.S_ISREG(mode):
+        raise ActdiagError(f"{path} is a pipe or a device, expected a file of weights: {_SAVE}")
+
+
+def _check_unpacked(path: Path) -> None:
+    """Raise where an archive says that it holds more than memory does."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    check_fits(size, f"what {path} unpacks to", "take a smaller file")
 
 
 def _read_torch(path: Path) -> Any:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import pickle
 import sys
 import types
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -208,6 +211,51 @@ def test_missing_files_and_folders() -> None:
     assert refusal(Net(), Path("folder")) == (
         "folder is a folder, expected a file of weights: save one with torch.save(model.state_dict(), FILE)"
     )
+
+
+@pytest.mark.parametrize("make", [lambda: os.mkfifo(FILE), lambda: FILE.symlink_to("/dev/zero")])
+def test_a_pipe_or_a_device_is_not_read(make: Callable[[], None]) -> None:
+    make()
+    assert refusal(Net()) == (
+        "weights.pt is a pipe or a device, expected a file of weights: "
+        "save one with torch.save(model.state_dict(), FILE)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("a" * 300, "File name too long"), ("a\0b", "ValueError"), ("loop", "symbolic links")],
+)
+def test_names_that_no_file_can_have(name: str, reason: str) -> None:
+    Path("loop").symlink_to("loop")
+    text = refusal(Net(), Path(name))
+    assert text.startswith("cannot read the file of weights: ")
+    assert reason in text
+    assert text.isprintable()
+
+
+def test_an_archive_larger_than_memory_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(FILE, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data/0", bytes(300 * 2**20))
+    monkeypatch.setattr("actdiag.memory.free_memory", lambda: 200 * 2**20)
+    assert refusal(Net()) == (
+        "what weights.pt unpacks to needs about 315 MB of memory and 210 MB are free: take a smaller file"
+    )
+
+
+def test_a_file_cut_short_anywhere_holds_no_weights() -> None:
+    torch.save(NUMBERS, FILE)
+    content = FILE.read_bytes()
+    for length in range(0, len(content), len(content) // 40):
+        FILE.write_bytes(content[:length])
+        assert refusal(Net()).startswith("weights.pt is empty, damaged or no file of weights")
+
+
+def test_a_nan_among_the_weights_is_loaded_as_it_is() -> None:
+    torch.save({**NUMBERS, "last.bias": torch.tensor([math.nan, 1.0])}, FILE)
+    model = Net()
+    load_weights(model, FILE)
+    assert model.last.bias.isnan().tolist() == [True, False]
 
 
 def test_wrong_names_are_counted_and_the_first_five_named() -> None:
