@@ -50,6 +50,8 @@ class Initialiser:
 
 INITIALISERS: Registry[Initialiser] = Registry("initializer")
 ROOT2 = math.sqrt(2.0)
+LARGEST_NUMBER = 1e30
+"""Of an initialiser's number, gain and bias: weights drawn with it are within float32, which holds 3.4e38."""
 
 
 def initialiser(text: str) -> Initialiser:
@@ -76,6 +78,8 @@ def _scaled(row: Initialiser, text: str, parameter: str | None) -> Initialiser:
     number = parse_number(f"initializer '{row.name}'", parameter)
     if number < 0 and row.name != "constant":
         raise UsageError(f"initializer '{row.name}' takes a number >= 0, got '{text}'")
+    if abs(number) > LARGEST_NUMBER:
+        raise UsageError(f"initializer '{row.name}' takes a number up to {LARGEST_NUMBER:g}, got '{text}'")
     share = _SCALED[row.name]
     return replace(row, name=text, parameter=parameter, base=lambda i, o: number * number * share)
 

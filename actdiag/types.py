@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import shlex
 from collections import Counter
@@ -20,7 +19,7 @@ import numpy as np
 from actdiag.activations import activation
 from actdiag.arguments import whole
 from actdiag.errors import UsageError, unknown_name
-from actdiag.initialisers import initialiser
+from actdiag.initialisers import LARGEST_NUMBER, initialiser
 from actdiag.notebook import diagnosis_html, finding_html
 from actdiag.texts import printable
 from actdiag.verdicts import NOT_JUDGED
@@ -107,8 +106,8 @@ class RunSpec:
                 raise unknown_name(name, value, words)
         if not 0.0 <= self.dropout < 1.0:
             raise UsageError(f"dropout is a probability p with 0 <= p < 1, got {self.dropout}")
-        if self.bias is not None and not math.isfinite(self.bias):
-            raise UsageError(f"bias is a finite number, got {self.bias}")
+        if self.bias is not None and not abs(self.bias) <= LARGEST_NUMBER:
+            raise UsageError(f"bias is a finite number up to {LARGEST_NUMBER:g}, got {self.bias}")
         activation(self.act)
         _check_gain(self.gain, self.init)
 
@@ -180,8 +179,8 @@ def _check_gain(gain: float | str | None, init: str) -> None:
     if isinstance(gain, str):
         if gain not in ("torch", "exact"):
             raise UsageError(f"gain is a number, 'torch' or 'exact', got '{gain}'")
-    elif not (math.isfinite(gain) and gain > 0):
-        raise UsageError(f"gain is a finite number > 0, got {gain}")
+    elif not 0 < gain <= LARGEST_NUMBER:
+        raise UsageError(f"gain is a finite number > 0 and <= {LARGEST_NUMBER:g}, got {gain}")
 
 
 def _part(name: str, value: Any) -> str:

@@ -175,6 +175,7 @@ def test_facts_are_filled_in(name: str) -> None:
         ("uniform:", "initializer 'uniform' takes a finite number, got ''"),
         ("normal:much", "initializer 'normal' takes a finite number, got 'much'"),
         ("normal:-1", "initializer 'normal' takes a number >= 0, got 'normal:-1'"),
+        ("uniform:1e300", "initializer 'uniform' takes a number up to 1e+30, got 'uniform:1e300'"),
         ("uniform:-0.5", "initializer 'uniform' takes a number >= 0, got 'uniform:-0.5'"),
         ("constant:inf", "initializer 'constant' takes a finite number, got 'inf'"),
         ("he:fan_avg", "initializer 'he_normal' takes fan_in or fan_out, got 'he:fan_avg'"),
