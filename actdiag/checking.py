@@ -14,7 +14,7 @@ from torch.nn.parameter import is_lazy
 from actdiag.attaching import attach
 from actdiag.batches import ModelBatch
 from actdiag.capture.outputs import find
-from actdiag.cotangents import loss_of
+from actdiag.cotangents import loss_of, spell
 from actdiag.diagnosis import diagnose
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.importing import describe
@@ -110,8 +110,8 @@ def measure(
         stage: gives the context that "forward", "loss" and "backward" run in.
 
     Raises:
-        ActdiagError: no batch, lazy layers, or a loss without a gradient.
-        UsageError: no loss that fits.
+        ActdiagError: no batch, or a loss without a gradient.
+        UsageError: no loss that fits, layers without shape or values, or a batch without samples.
     """
     _check_shaped(model)
     facts: list[dict[str, Any]] = []
@@ -121,6 +121,7 @@ def measure(
         attach(model, run, every=every, passive=passive, tensors=tensors) as recorder,
     ):
         for batch in islice(batches, steps):
+            _check_samples(batch)
             model.zero_grad(set_to_none=True)
             facts.append(_step(model, batch, loss, stage))
             recorder.step()
@@ -142,9 +143,24 @@ def _step(model: nn.Module, batch: ModelBatch, loss: OwnLoss | None, stage: Stag
 
 
 def _check_shaped(model: nn.Module) -> None:
-    lazy = [name for name, parameter in model.named_parameters() if is_lazy(parameter)]
+    """Raise where a parameter has no shape, or no values."""
+    named = list(model.named_parameters())
+    lazy = [name for name, parameter in named if is_lazy(parameter)]
     if lazy:
         raise UsageError(
             f"{len(lazy)} parameters of the model have no shape yet ({lazy[0]}): "
             "run one batch through it first"
         )
+    meta = [name for name, parameter in named if parameter.is_meta]
+    if meta:
+        raise UsageError(
+            f"{len(meta)} parameters of the model are on the meta device and have no values ({meta[0]}): "
+            "build it on the CPU, or call to_empty() and draw them"
+        )
+
+
+def _check_samples(batch: ModelBatch) -> None:
+    """Raise where all tensors of a batch are empty."""
+    tensors = [tensor for _, tensor in find((batch.args, batch.keywords)).tensors]
+    if tensors and not any(tensor.numel() for tensor in tensors):
+        raise UsageError(f"the batch holds no samples: its inputs are {spell(tensors[0])}. Leave it out")

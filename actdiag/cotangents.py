@@ -75,7 +75,9 @@ def loss_of(outputs: Any, targets: Any = None, loss: Callable[..., Any] | None =
 def _called(loss: Callable[..., Any], args: tuple[Any, ...]) -> Loss:
     value = loss(*args)
     if not isinstance(value, torch.Tensor) or value.dim():
-        raise UsageError(f"loss must return a 0-d tensor, got {_spell(value)}: return its mean")
+        raise UsageError(f"loss must return a 0-d tensor, got {spell(value)}: return its mean")
+    if value.is_complex():
+        raise UsageError(f"loss must return a real number, got {spell(value)}: return its abs() or .real")
     reduction = getattr(loss, "reduction", None)
     return Loss(value, _name(loss), reduction if isinstance(reduction, str) else None)
 
@@ -95,7 +97,7 @@ def _fitting(outputs: Any, targets: Any) -> Loss:
             return Loss(functional.mse_loss(output, targets.to(output.dtype)), "mse", "mean")
     classes = f"whole numbers of shape {_shape(_positions(output))} or " if output.dim() > 1 else ""
     raise UsageError(
-        f"no loss is known for the output{path}, {_spell(output)}, and these targets: {_spell(targets)}. "
+        f"no loss is known for the output{path}, {spell(output)}, and these targets: {spell(targets)}. "
         f"Targets are {classes}floating numbers of shape {_shape(output.shape)}; else give a loss of your own"
     )
 
@@ -151,16 +153,16 @@ def _output(outputs: Any, lowest_dim: int = 0) -> tuple[str, torch.Tensor]:
     ]
     if not tensors:
         raise UsageError(
-            f"the model's output holds no floating-point tensor, got {_spell(outputs)}: "
+            f"the model's output holds no floating-point tensor, got {spell(outputs)}: "
             "give a loss of your own"
         )
     return next(((path, tensor) for path, tensor in tensors if tensor.requires_grad), tensors[0])
 
 
-def _spell(value: Any) -> str:
+def spell(value: Any) -> str:
     """Say what a value is.
 
-    >>> _spell(torch.zeros(2, 3)), _spell(1.0)
+    >>> spell(torch.zeros(2, 3)), spell(1.0)
     ('a tensor of shape (2, 3), float32', 'one of type float')
     """
     if isinstance(value, torch.Tensor):

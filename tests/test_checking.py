@@ -431,6 +431,15 @@ def test_targets_that_fit_no_loss(targets: Any, came: str) -> None:
             nn.LazyLinear(3), None, None,
             "2 parameters of the model have no shape yet (weight): run one batch through it first",
         ),
+        (
+            nn.Linear(2, 3, device="meta"), None, None,
+            "2 parameters of the model are on the meta device and have no values (weight): build it on the "
+            "CPU, or call to_empty() and draw them",
+        ),
+        (
+            Returns(), None, lambda y: torch.complex(y.sum(), y.sum()),
+            "loss must return a real number, got a tensor of shape (), complex64: return its abs() or .real",
+        ),
     ],
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Lazy modules are a new feature")
@@ -452,6 +461,15 @@ def test_inputs_of_another_kind(inputs: Any, text: str) -> None:
         actdiag.check(Returns(), inputs)
     assert str(caught.value) == (
         f"inputs are a tensor, a tuple of positional arguments or a mapping of keywords, {text}"
+    )
+
+
+def test_a_batch_without_samples_is_told() -> None:
+    with pytest.raises(UsageError) as caught:
+        actdiag.check(Returns(), X[:0], torch.zeros(0, 3))
+    shape = tuple(X[:0].shape)
+    assert str(caught.value) == (
+        f"the batch holds no samples: its inputs are a tensor of shape {shape}, float32. Leave it out"
     )
 
 

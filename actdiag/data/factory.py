@@ -73,7 +73,7 @@ def _targets(name: str, value: Any) -> torch.Tensor:
 def _tensor(what: str, value: Any) -> torch.Tensor:
     try:
         if isinstance(value, torch.Tensor):
-            return value.detach().cpu().to_dense()
+            return value.detach().cpu().to_dense() if not value.is_quantized else value.detach().dequantize()
         array = np.array(value)
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
     except (TypeError, ValueError, RuntimeError) as error:

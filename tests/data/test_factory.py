@@ -49,6 +49,14 @@ def test_tensors_and_arrays_become_a_batch(write: Write, returned: str) -> None:
     assert batch.classes == 3
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+def test_quantised_inputs_are_the_numbers_they_stand_for(write: Write) -> None:
+    write(
+        "def make():\n    return torch.quantize_per_tensor(torch.tensor([[1.5]]), 0.5, 0, torch.qint8), [0]\n"
+    )
+    assert load_batch(spec_of(batch=1, standardise=False)).inputs.tolist() == [[1.5]]
+
+
 def test_columns_are_standardised(write: Write) -> None:
     write("def make():\n    return torch.tensor([[1.0, 7.0], [5.0, 7.0]]), [0, 1]\n")
     assert sorted(load_batch(spec_of(batch=2)).inputs.tolist()) == [[-1, 0], [1, 0]]
