@@ -16,7 +16,7 @@ from actdiag.capture import Recorder
 from actdiag.catalogue import loss_function
 from actdiag.data import Batch, load_batch
 from actdiag.errors import ActdiagError, UsageError
-from actdiag.footprint import run_bytes
+from actdiag.footprint import grid_bytes, run_bytes
 from actdiag.initialisers import initialiser
 from actdiag.isometry import with_jacobian
 from actdiag.memory import ALWAYS, check_fits, telling_exhaustion
@@ -126,7 +126,13 @@ def check_measurable(spec: RunSpec, batch: Batch) -> None:
 
 
 def draws(spec: RunSpec, count: int) -> Iterator[RunSpec]:
-    """Yield `count` specs that differ in their seed alone, from the spec's own upwards."""
+    """Yield `count` specs that differ in their seed alone, from the spec's own upwards.
+
+    Raises:
+        UsageError: a seed out of range, or more recordings than memory holds.
+    """
+    replace(spec, seed=spec.seed + count - 1)
+    check_fits(grid_bytes(count, spec.depth), f"{count} draws of a network", "ask for fewer draws")
     return (replace(spec, seed=spec.seed + draw) for draw in range(count))
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from actdiag import RunSpec, diagnose, scan
-from actdiag.errors import ActdiagError
+from actdiag.errors import ActdiagError, UsageError
 from actdiag.scanning import draws
 
 CS231N = {"depth": 10, "width": 500, "batch": 1000}
@@ -170,3 +170,11 @@ def test_a_missing_device_is_one_line() -> None:
 )
 def test_verdicts_on_digits(act: str, init: str, verdict: str) -> None:
     assert diagnose(scan(RunSpec(data="digits", act=act, init=init))).verdict == verdict
+
+
+def test_draws_that_no_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actdiag.memory.free_memory", lambda: 10**10)
+    with pytest.raises(UsageError, match=r"^1000000000 draws of a network needs? about \d+ TB of memory"):
+        draws(RunSpec(), 10**9)
+    with pytest.raises(UsageError, match=r"^seed is a whole number <= 2147483647, got 2147483649$"):
+        draws(RunSpec(seed=2**31 - 1), 3)

@@ -14,7 +14,15 @@ from torch import nn
 
 from actdiag.activations import ACTIVATIONS, Activation, activation
 from actdiag.errors import UsageError
-from actdiag.theory import dead_share, exact_gain, gaussian_expectation, resolve_gain, second_moment
+from actdiag.theory import (
+    NoTheory,
+    dead_share,
+    exact_gain,
+    gaussian_expectation,
+    prediction,
+    resolve_gain,
+    second_moment,
+)
 
 SMALL_AND_LARGE = [1e-4, 0.05, 0.5, 1.0, 2.0, 30.0, 400.0]
 """Variances of the preactivation."""
@@ -185,3 +193,9 @@ def test_dead_share_tends_to_a_half_as_samples_become_one() -> None:
     assert dead_share(1.0, 512) == 0.5
     assert dead_share(1.0 + 1e-9, 512) == 0.5
     assert dead_share(1.0 - 1e-10, 512) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_more_layers_than_anyone_waits_for_are_refused() -> None:
+    spec = {"act": "relu", "init": "he", "depth": 2_000_000, "width": 8}
+    with pytest.raises(NoTheory, match=r"^it is worked out for up to 100000 layers, and these are 2000000$"):
+        prediction(spec, 8, 10)

@@ -91,6 +91,7 @@ def command(
     from actdiag.comparing import grid as grids
 
     specs = grids.grid(base, acts=act, inits=init, depths=depth, widths=width, seeds=seeds, gain=gain)
+    grids.check_size(len(specs), min(depth), workers)
     folder = out or Path("reports") / grids.slug(specs)
     check_out(folder, (spec.slug for spec in specs), force)
     terminal = Terminal(as_json, quiet)

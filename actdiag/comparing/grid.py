@@ -10,7 +10,9 @@ from json import dumps
 
 from actdiag.activations import ACTIVATIONS
 from actdiag.errors import UsageError
+from actdiag.footprint import grid_bytes
 from actdiag.initialisers import INITIALISERS, initialiser
+from actdiag.memory import check_fits
 from actdiag.types import RunSpec
 
 ALL = "all"
@@ -42,7 +44,8 @@ def grid(
         gain: for those initialisers that have one.
 
     Raises:
-        UsageError: an unknown name, a number out of range, a gain that no initialiser takes.
+        UsageError: an unknown name, a number out of range, a gain that no initialiser takes, or a grid whose
+            results do not fit into memory.
 
     >>> [spec.slug for spec in grid(RunSpec(), acts=["relu"], inits=["he"], depths=[5, 9], widths=[64])]
     ['relu-he-5x64', 'relu-he-9x64']
@@ -53,11 +56,28 @@ def grid(
     gains = {init: gain if initialiser(init).gain is not None else None for init in inits}
     if gain is not None and not any(value is not None for value in gains.values()):
         raise UsageError(f"none of {', '.join(inits)} has a gain to set: leave --gain out")
-    places = product(depths, widths, all_or(acts, list(ACTIVATIONS)), inits, range(seeds))
+    acts = all_or(acts, list(ACTIVATIONS))
+    check_size(len(depths) * len(widths) * len(acts) * len(inits) * seeds, min(depths))
+    places = product(depths, widths, acts, inits, range(seeds))
     return tuple(
         replace(base, depth=depth, width=width, act=act, init=init, gain=gains[init], seed=base.seed + draw)
         for depth, width, act, init, draw in places
     )
+
+
+def check_size(cells: int, depth: int, workers: int = 1) -> None:
+    """Raise where the results of a grid, and the workers that measure it, need more memory than is free.
+
+    Args:
+        cells: how many networks.
+        depth: of the shallowest.
+        workers: processes that measure.
+
+    Raises:
+        UsageError: they do not fit.
+    """
+    what = f"a grid of {cells} networks{f' by {workers} workers' if workers > 1 else ''}"
+    check_fits(grid_bytes(cells, depth, workers), what, "ask for fewer networks, draws or workers")
 
 
 def all_or(names: Sequence[str], every: Sequence[str]) -> list[str]:

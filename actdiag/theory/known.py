@@ -18,6 +18,10 @@ class NoTheory(ActdiagError):  # noqa: N818, it is an answer rather than a mista
     """Why nothing is predicted, in words."""
 
 
+MOST_LAYERS = 100_000
+"""Hidden layers; each takes up to a millisecond."""
+
+
 def prediction(
     spec: Mapping[str, Any], features: int, classes: int, q: float = 1.0, c: float = 0.0
 ) -> tuple[Moments, ...]:
@@ -38,6 +42,8 @@ def prediction(
     >>> [round(moments.preactivation.rms ** 2, 12) for moments in prediction(spec, 64, 10)]
     [2.0, 2.0]
     """
+    if spec["depth"] > MOST_LAYERS:
+        raise NoTheory(f"it is worked out for up to {MOST_LAYERS} layers, and these are {spec['depth']}")
     between = between_of(spec)
     return propagate(activation(spec["act"]), chain(spec, features, classes), q, c, between)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from actdiag import RunSpec
 from actdiag.activations import ACTIVATIONS
-from actdiag.comparing.grid import grid, slug
+from actdiag.comparing.grid import check_size, grid, slug
 from actdiag.errors import UsageError
 
 ONE = {"acts": ["tanh"], "inits": ["xavier"], "depths": [3], "widths": [8]}
@@ -61,6 +63,22 @@ def test_a_gain_is_for_those_that_have_one() -> None:
 def test_what_no_grid_can_be_made_of_is_told(more: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         spanned(**more)
+
+
+def test_a_grid_whose_results_no_memory_holds_is_refused_before_it_is_spanned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actdiag.memory.free_memory", lambda: 10**10)
+    with pytest.raises(UsageError) as caught:
+        spanned(seeds=10**9)
+    assert re.fullmatch(
+        r"a grid of 1000000000 networks needs about \d+ TB of memory and 10 GB are free: "
+        "ask for fewer networks, draws or workers",
+        str(caught.value),
+    )
+    with pytest.raises(UsageError, match=r"^a grid of 5 networks by 100000 workers needs about 30 TB of"):
+        check_size(5, 3, 100_000)
+    check_size(5, 3, 8)
 
 
 def test_a_folder_has_a_name_for_each_grid() -> None:
