@@ -19,6 +19,7 @@ from actdiag.diagnosis import diagnose
 from actdiag.errors import ActdiagError, UsageError
 from actdiag.importing import describe
 from actdiag.isometry import with_jacobian
+from actdiag.nonfinite import given_nonfinite
 from actdiag.recording import Recording
 from actdiag.restoring import restored
 from actdiag.types import Diagnosis
@@ -115,6 +116,7 @@ def measure(
     """
     _check_shaped(model)
     facts: list[dict[str, Any]] = []
+    given: list[str] = []
     with (
         torch.inference_mode(False),
         torch.enable_grad(),
@@ -122,13 +124,16 @@ def measure(
     ):
         for batch in islice(batches, steps):
             _check_samples(batch)
+            given = given or given_nonfinite(model, batch)
             model.zero_grad(set_to_none=True)
             facts.append(_step(model, batch, loss, stage))
             recorder.step()
     if not facts:
         raise ActdiagError("there is no batch to measure: the batches ended before the first")
     short = [f"the batches ended after {len(facts)} of {steps} steps"] * (len(facts) < steps)
-    return recorder.recording(None, facts[0], [*notes, *short], command)
+    recording = recorder.recording(None, facts[0], [*notes, *short], command)
+    recording.meta["runs"][run]["nonfinite"] = given
+    return recording
 
 
 def _step(model: nn.Module, batch: ModelBatch, loss: OwnLoss | None, stage: Stage) -> dict[str, Any]:

@@ -26,7 +26,7 @@ BASE = (
 )
 TORCH_SIDE = (
     "catalogue statistics models data capture distributed batches cotangents restoring weights examples "
-    "jacobians threads"
+    "jacobians nonfinite threads"
 )
 FRAME_SIDE = (
     "rules settings diagnosis coverage numerals profiles panels svg plot plots curves networks comparisons "

@@ -90,9 +90,11 @@ def _check_range(data: str, inputs: torch.Tensor) -> None:
     low, high = (float(extreme) for extreme in inputs.aminmax())
     largest = max(abs(low), abs(high))
     if not largest <= _LARGEST:
+        sample, feature = (~(inputs.abs() <= _LARGEST)).nonzero()[0].tolist()
         raise ActdiagError(
             f"the inputs of '{data}' must be finite numbers that float32 holds (up to {_LARGEST:.2g}), "
-            f"got {largest:.2g}: clean or rescale them"
+            f"got {float(inputs[sample, feature]):.2g} in sample {sample}, feature {feature}, from 0: "
+            "clean or rescale them"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from actdiag.coverage import printable
 from actdiag.rules.base import Rule, Run, register
 from actdiag.rules.remedies import LATER_REMEDY, even_out
 from actdiag.tables import Row, Table
@@ -56,7 +57,7 @@ class NonfiniteValue(Rule):
             Severity.ERROR,
             broken,
             f"{_kinds(first)} first in {_place(first)}: {number} of {first['count']} elements; "
-            f"{len(broken)} of {len(rows)} recorded tensors hold some.",
+            f"{len(broken)} of {len(rows)} recorded tensors hold some.{_given(run)}",
             LATER_REMEDY if later else _remedy(run, first, broken),
             measured=number,
             expected=0,
@@ -64,6 +65,12 @@ class NonfiniteValue(Rule):
             threshold_source="exact: arithmetic does not come back from NaN or Inf",
         )
         yield replace(finding, step=int(first["step"]) if later else None)
+
+
+def _given(run: Run) -> str:
+    """Return where what the model was given is not finite, as a sentence."""
+    places = run.facts.get("nonfinite") or ()
+    return f" Given to the model: {', '.join(map(printable, places))}." if places else ""
 
 
 def _moment(row: Row, index: int) -> tuple[int, ...]:

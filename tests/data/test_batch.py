@@ -147,7 +147,10 @@ def test_moments_of_bytes_do_not_wrap() -> None:
 )
 def test_inputs_beyond_float32_are_refused(value: float, shown: str) -> None:
     inputs = torch.tensor([[1.0], [value]], dtype=torch.float64)
-    with pytest.raises(ActdiagError, match=rf"'gaussian' must be finite numbers .* got {shown}: clean"):
+    with pytest.raises(
+        ActdiagError,
+        match=rf"'gaussian' must be finite numbers .* got -?{shown} in sample 1, feature 0, from 0: clean",
+    ):
         draw_batch(RunSpec(batch=1), inputs, torch.tensor([0, 1]))
 
 
