@@ -265,7 +265,8 @@ def test_a_field_of_another_type_is_refused(fields: dict[str, Any], words: str) 
 def test_a_spec_in_numbers_of_numpy_is_the_same_spec() -> None:
     given = RunSpec(
         depth=np.int64(3), width=np.uint8(7), gain=np.float32(1.5), bias=np.int32(1),
-        dropout=np.float64(0.25), residual=np.True_, batch=np.int16(9), features=np.int64(6), seed=np.uint32(5),
+        dropout=np.float64(0.25), residual=np.True_, batch=np.int16(9), features=np.int64(6),
+        seed=np.uint32(5),
     )  # type: ignore[arg-type]  # fmt: skip
     plain = RunSpec(
         depth=3, width=7, gain=1.5, bias=1.0, dropout=0.25, residual=True, batch=9, features=6, seed=5
