@@ -60,7 +60,7 @@ def told(root: click.Context | None = None) -> Iterator[None]:
         raise
     except click.UsageError as error:
         words = error.format_message()
-        words += "" if words.endswith((".", "?)")) else "."
+        words += "" if words.endswith((".", "?", "?)")) else "."
         command = None if root is None else root.invoked_subcommand
         raise Failure(f"{words} {_help_of(command)}", error.exit_code) from error
 
