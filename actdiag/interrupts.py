@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import current_thread, main_thread
 from types import FrameType
 from typing import Any
 
@@ -80,6 +79,8 @@ def ending(at_once: bool) -> Iterator[None]:
 @contextmanager
 def held() -> Iterator[None]:
     """Let a Ctrl-C wait until the block has ended, which sets up or puts back what belongs together."""
+    from threading import current_thread, main_thread  # here: until `install` is called Python answers
+
     before = signal.getsignal(signal.SIGINT)
     if current_thread() is not main_thread() or not callable(before):
         yield
