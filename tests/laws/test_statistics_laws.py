@@ -17,6 +17,8 @@ from laws.conftest import LAWS
 from laws.tensors import DTYPES, moments, root, tensors, values
 
 TINY = {dtype: torch.finfo(dtype).smallest_normal for dtype in DTYPES}
+STEP = 2 * 5e-324
+"""Two steps of the smallest numbers that float64 has."""
 LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
 
 
@@ -52,9 +54,9 @@ def test_moments_are_those_of_exact_arithmetic(tensor: torch.Tensor) -> None:
     exact = moments(finite)
     rms, std = root(exact["square"]), root(exact["variance"])
     assert (numbers["min"], numbers["max"]) == (min(finite), max(finite))
-    assert numbers["rms"] == pytest.approx(rms, rel=1e-12, abs=1e-323)
-    assert numbers["mean"] == pytest.approx(float(exact["mean"]), rel=1e-12, abs=1e-12 * rms)
-    assert numbers["std"] == pytest.approx(std, rel=1e-9, abs=1e-7 * rms)
+    assert numbers["rms"] == pytest.approx(rms, rel=1e-12, abs=STEP)
+    assert numbers["mean"] == pytest.approx(float(exact["mean"]), rel=1e-12, abs=max(1e-12 * rms, STEP))
+    assert numbers["std"] == pytest.approx(std, rel=1e-9, abs=max(1e-7 * rms, STEP))
 
 
 @LAWS
