@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -248,3 +250,22 @@ def test_float64_beyond_what_can_be_squared(size: float) -> None:
     merged = describe(merge(parts, observe(x[13:] * size))).numbers
     for name in ("mean", "std", "rms", "std_across"):
         assert merged[name] == pytest.approx(scaled[name], rel=1e-12), name
+
+
+@pytest.mark.parametrize("tiny", [1e-160, 1e-300, 5e-324])
+@pytest.mark.parametrize("apart", [False, True])
+def test_units_of_the_smallest_numbers_stand_beside_others(tiny: float, apart: bool) -> None:
+    x = torch.tensor([[tiny, 1.0], [tiny, 1.0], [2.0 * tiny, 3.0], [0.0, 3.0]], dtype=torch.float64)
+    state = merge(observe(x[:2]), observe(x[2:])) if apart else observe(x[2:])
+    seen = x if apart else x[2:]
+    numbers = describe(state).numbers
+    assert numbers["mean"] == pytest.approx(float(seen.mean()), rel=1e-12)
+    assert numbers["std"] == pytest.approx(float(seen.std(correction=0)), rel=1e-12)
+    assert numbers["rms"] == pytest.approx(float(seen.square().mean().sqrt()), rel=1e-12)
+    assert numbers["std_across"] == pytest.approx(float(np.sqrt(0.5)) if apart else 0.0, abs=1e-150)
+
+
+@pytest.mark.parametrize("value", [-sys.float_info.max, sys.float_info.max])
+def test_the_largest_float_is_measured(value: float) -> None:
+    numbers = describe(observe(torch.tensor([[value]], dtype=torch.float64))).numbers
+    assert (numbers["mean"], numbers["rms"], numbers["std"]) == (value, abs(value), 0.0)

@@ -70,7 +70,7 @@ def _about(n: torch.Tensor, pivot: torch.Tensor, deviation: torch.Tensor, wide: 
     if not wide:
         scale = torch.ones((), dtype=pivot.dtype, device=pivot.device)
         return Moments(n, pivot, first, deviation.square_().sum(0), scale)
-    scale = _scale(deviation)
+    scale = _scale(deviation, pivot)
     return Moments(n, pivot, first, deviation.div_(scale).square_().sum(0), scale)
 
 
@@ -83,8 +83,8 @@ def merge(a: Moments, b: Moments) -> Moments:
 
 
 def _common(a: Moments, b: Moments) -> torch.Tensor:
-    """Return the larger scale; that of zeros does not count."""
-    blank_a, blank_b = ((state.second == 0).all() for state in (a, b))
+    """Return the larger scale; that of zeros about zero does not count."""
+    blank_a, blank_b = (((state.second == 0) & (state.pivot == 0)).all() for state in (a, b))
     larger = torch.maximum(a.scale, b.scale)
     return torch.where(blank_a, b.scale, torch.where(blank_b, a.scale, larger))
 
@@ -101,12 +101,17 @@ def _shift(state: Moments, pivot: torch.Tensor, scale: torch.Tensor) -> tuple[to
     return first, second + (d / scale) * ((state.first + first) / scale)
 
 
-def _scale(values: torch.Tensor) -> torch.Tensor:
-    """Return the power of two below the largest magnitude, 0-d; 1 where it can be squared, and for zeros."""
-    wide = values.dtype == torch.float64
+def _scale(deviation: torch.Tensor, pivot: torch.Tensor) -> torch.Tensor:
+    """Return the power of two below the largest magnitude, 0-d; 1 where it can be squared, and for zeros.
+
+    A scale below 1 would take the square of another unit's mean beyond float64, so that pivots count, too.
+    """
+    wide = deviation.dtype == torch.float64
     low, high = SQUARABLE if wide else _SQUARABLE_FLOAT32
-    largest = values.abs().amax() if values.numel() else values.new_zeros(())
-    outside = (largest > 0) & ((largest < low) | (largest > high))
-    exponent = torch.log2(torch.where(outside, largest, 1.0)).floor()
-    power = torch.exp2(exponent.clamp(min=-1000.0 if wide else -120.0))
+    largest = deviation.abs().amax() if deviation.numel() else deviation.new_zeros(())
+    reach = torch.maximum(largest, pivot.abs().amax()) if pivot.numel() else largest
+    outside = ((reach > 0) & (reach < low)) | (largest > high)
+    exponent = torch.log2(torch.where(outside, torch.where(largest > high, largest, reach), 1.0)).floor()
+    lowest, highest = (-1000.0, 1023.0) if wide else (-120.0, 127.0)  # of the largest float, log2 is one more
+    power = torch.exp2(exponent.clamp(lowest, highest))
     return torch.where(outside, power, 1.0)
