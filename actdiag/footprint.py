@@ -7,8 +7,8 @@ from actdiag.types import RunSpec
 
 KEEP_OUTPUT = frozenset(("linear", "relu", "sigmoid", "step", "tanh"))
 """Activations whose derivative torch takes of their output, which the next layer keeps anyway."""
-LAYER, DRAWN, CELL, WORKER = 150_000, 230_000, 150_000, 300_000_000
-"""Bytes, measured: of modules, hooks and rows of a layer; to draw it; of a compared network; of a worker."""
+LAYER, CELL, WORKER = 150_000, 150_000, 300_000_000
+"""Bytes, measured: of modules, hooks and rows of a layer; of a compared network; of a worker, roughly."""
 COMPARED = 9_500
 """Bytes, measured, of each layer of a compared network."""
 GIVEN_BACK = 32 * 2**20

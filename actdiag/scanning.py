@@ -132,7 +132,7 @@ def draws(spec: RunSpec, count: int) -> Iterator[RunSpec]:
         UsageError: a seed out of range, or more recordings than memory holds.
     """
     replace(spec, seed=spec.seed + count - 1)
-    check_fits(grid_bytes(count, spec.depth), f"{count} draws of a network", "ask for fewer draws")
+    check_fits(grid_bytes(count, spec.depth), f"a scan of {count} draws", "ask for fewer draws")
     return (replace(spec, seed=spec.seed + draw) for draw in range(count))
 
 
