@@ -26,6 +26,7 @@ from actdiag.diagnosis import diagnose
 from actdiag.errors import UsageError
 from actdiag.recording import Recording
 from actdiag.reporters import REPORTERS
+from actdiag.texts import encodable
 from actdiag.types import Diagnosis, Finding
 
 DRAWN = ("mathtext", "tex", "escape", "nul", "direction", "emoji", "surrogate")
@@ -100,7 +101,8 @@ def cases(name: str) -> tuple[tuple[Recording, Diagnosis], ...]:
 
 
 def pairs(name: str) -> zip[tuple[tuple[Recording, Diagnosis], tuple[Recording, Diagnosis]]]:
-    """Return each case beside that of a harmless name of the same length."""
+    """Return each case, as a recording spells the name, beside that of a harmless one of the same length."""
+    name = encodable(name)
     return zip(cases(name), cases("n" * len(name)), strict=True)
 
 

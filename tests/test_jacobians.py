@@ -279,8 +279,8 @@ def _plain() -> tuple[nn.Module, torch.Tensor]:
 def test_a_batch_without_a_sample_has_no_jacobian() -> None:
     model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
     inputs, targets = torch.zeros(0, 4), torch.zeros(0, 2)
-    skipped = {each.code for each in actdiag.check(model, inputs, targets, jacobian=True).skipped}
-    assert "AD402" in skipped
+    with pytest.raises(UsageError, match=r"^the batch holds no samples: its inputs are a tensor of"):
+        actdiag.check(model, inputs, targets, jacobian=True)
 
 
 @pytest.mark.parametrize("numbers", [{}, [], "much", {**ISOMETRY, "mean_square": "x"}, {"top_share": 1.0}])

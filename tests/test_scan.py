@@ -174,7 +174,7 @@ def test_verdicts_on_digits(act: str, init: str, verdict: str) -> None:
 
 def test_draws_that_no_memory_holds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actdiag.memory.free_memory", lambda: 10**10)
-    with pytest.raises(UsageError, match=r"^1000000000 draws of a network needs? about \d+ TB of memory"):
+    with pytest.raises(UsageError, match=r"^a scan of 1000000000 draws needs about \d+ TB of memory"):
         draws(RunSpec(), 10**9)
     with pytest.raises(UsageError, match=r"^seed is a whole number <= 2147483647, got 2147483649$"):
         draws(RunSpec(seed=2**31 - 1), 3)

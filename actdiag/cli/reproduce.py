@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from actdiag.cli.completing import RECIPES as NAMES
 from actdiag.cli.completing import complete_recipe
 from actdiag.cli.loading import load
 from actdiag.cli.wrapping import echo
@@ -20,19 +21,6 @@ if TYPE_CHECKING:
     from actdiag.recipes.running import Reproduction
 
 GALLERY = Path("reports/gallery")
-NAMES = (
-    "batchnorm",
-    "cs231n",
-    "dead-relu",
-    "dlfs",
-    "glorot2010",
-    "hanin2018",
-    "he2015",
-    "lsuv2016",
-    "saxe2014",
-    "schoenholz2017",
-)
-"""The recipes, which cannot be imported without torch."""
 
 
 @click.command("reproduce")

@@ -47,6 +47,7 @@ PLAIN = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
     max_leaves=6,
 )
+FACTS = st.dictionaries(WORDS, PLAIN, max_size=3)
 
 
 def histograms(bins: int) -> st.SearchStrategy[np.ndarray]:
@@ -76,7 +77,7 @@ def recordings(draw: st.DrawFn) -> Recording:
         draw(st.dictionaries(indices, values, max_size=len(rows) and 3))
         for values in (histograms(4096), histograms(128), unit_arrays())
     ]
-    meta = {"schema": schema.VERSION, "runs": {run: draw(PLAIN) for run in runs}, "more": draw(PLAIN)}
+    meta = {"schema": schema.VERSION, "runs": {run: draw(FACTS) for run in runs}, "more": draw(PLAIN)}
     return Recording(frame(rows, schema.ROWS), frame(draw(_records(schema.MODULES, runs)), schema.MODULES),
                      *tables, meta=meta)  # fmt: skip
 

@@ -30,6 +30,7 @@ def three(monkeypatch: pytest.MonkeyPatch) -> Registry[Recipe]:
     for recipe in (Tiny(name="first"), Breaks(name="second"), Tiny(name="third", claimed=(straddles,))):
         recipes.add(recipe.name, recipe)
     monkeypatch.setattr("actdiag.recipes.RECIPES", recipes)
+    monkeypatch.setattr("actdiag.cli.reproduce.NAMES", tuple(recipes))
     return recipes
 
 
@@ -82,8 +83,12 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     for args, words, code in (
         (("frist",), "Error: unknown recipe 'frist': did you mean 'first'? Known: first, second, third.", 2),
-        ((), "Error: name recipes or give --all. Known: first, second, third.", 2),
-        (("--all", "first"), "Error: name recipes or give --all. Known: first, second, third.", 2),
+        ((), "Error: name recipes or give --all, one of the two. Known: first, second, third.", 2),
+        (
+            ("--all", "first"),
+            "Error: name recipes or give --all, one of the two. Known: first, second, third.",
+            2,
+        ),
         (("first", "--out", str(tmp_path)), "README.md was not written by actdiag reproduce", 1),
     ):
         output = run(*args, code=code)
