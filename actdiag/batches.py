@@ -124,8 +124,8 @@ def batches_from(name: str, source: Any) -> Iterator[ModelBatch]:
         returned = [returned]
     if not isinstance(returned, Iterable) or isinstance(returned, str | bytes) or hasattr(returned, "dtype"):
         raise ActdiagError(
-            f"{name} must return inputs, (inputs, targets) or an iterable of such batches, "
-            f"got {describe(returned)}"
+            f"{name} must return inputs, (inputs, targets) or an iterable of such batches, such as a "
+            f"DataLoader, got {describe(returned)}"
         )
     if _ambiguous(returned):
         raise ActdiagError(

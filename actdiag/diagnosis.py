@@ -62,7 +62,9 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
                 skipped.append(Outcome(rule.code, rule.name, run.name, reason))
             elif not found:
                 passed.append(Outcome(rule.code, rule.name, run.name))
-    return Diagnosis(recording.runs, tuple(_worst_first(findings)), tuple(passed), tuple(skipped))
+    runs = {run: recording.meta["runs"][run] for run in recording.runs}.items()
+    notes = tuple((run, str(note)) for run, facts in runs for note in facts.get("notes", ()))
+    return Diagnosis(recording.runs, tuple(_worst_first(findings)), tuple(passed), tuple(skipped), notes)
 
 
 def check_diagnosis(recording: Recording, diagnosis: object) -> None:

@@ -48,6 +48,7 @@ def replacing(folder: Path) -> Iterator[Path]:
     with _telling(folder, "Name another with --out."), _workspace(place.parent) as workspace:
         if place.exists() and not place.is_dir():
             raise ActdiagError(f"{folder} is a file, expected a folder: name another")
+        _check_replaceable(folder, place)
         (workspace / _NEW).mkdir()
         yield workspace / _NEW
         interrupts.check()
@@ -64,11 +65,20 @@ def check_writable(place: Path) -> None:
         ActdiagError: nothing can be made there.
     """
     with _telling(place, "Name another with --out."):
+        _check_replaceable(place, _followed(place))
         near = next(folder for folder in _followed(place).parents if folder.exists())
         if not near.is_dir():
             raise ActdiagError(f"cannot write {place}: {near} is a file. Name another with --out.")
         with _workspace(near):
             pass
+
+
+def _check_replaceable(folder: Path, place: Path) -> None:
+    """Raise where a folder cannot be exchanged for another, or the next run would take it for a left-over."""
+    if place.is_mount():
+        raise ActdiagError(f"{folder} is a mount point, which cannot be replaced: name a folder in it")
+    if is_left_over(place.name):
+        raise ActdiagError(f"{folder} has a name that actdiag keeps for itself: name another folder")
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes]) -> None:

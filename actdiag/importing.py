@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import reduce
 from importlib import import_module, invalidate_caches
 from pathlib import Path
@@ -15,6 +16,9 @@ from actdiag.blaming import module_of
 from actdiag.errors import ActdiagError, UsageError, UserCodeError
 from actdiag.memory import exhausted, is_exhausted
 from actdiag.texts import printable
+
+_EXAMPLES = {"digits": "actdiag.examples:digits"}
+"""What `scan` calls otherwise."""
 
 
 @contextmanager
@@ -81,7 +85,8 @@ def check_name(text: str, use: str) -> None:
     if all(part.isidentifier() for part in [*head.split("."), *path.split(".")]) and not _is_file(head):
         return
     module = head.removesuffix(".py").removeprefix("./").strip("/").replace("/", ".")
-    hint = f": write {module}:{path or 'name'}" if module != head or not path else ""
+    right = _EXAMPLES.get(text, f"{module}:{path or 'name'}")
+    hint = f": write {right}" if module != head or not path else ""
     raise UsageError(f"{use} is written pkg.mod:name, got '{text}'{hint if module else ''}")
 
 
@@ -110,7 +115,9 @@ def find(name: str, use: str) -> Any:
         try:
             return reduce(getattr, path.split("."), module)
         except AttributeError as error:
-            raise ActdiagError(f"module '{module_name}' has no '{path}' for {use} '{name}'") from error
+            near = get_close_matches(path, [word for word in dir(module) if not word.startswith("_")], n=1)
+            hint = f": did you mean '{near[0]}'?" if near else ""
+            raise ActdiagError(f"module '{module_name}' has no '{path}' for {use} '{name}'{hint}") from error
 
 
 def call(name: str, factory: Callable[[], Any]) -> Any:
@@ -129,6 +136,8 @@ def describe(value: Any) -> str:
     >>> describe([1, 2]), describe(3)
     ('a list of 2', 'one of type int')
     """
+    if value is None:
+        return "None (is a return missing?)"
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return f"one of type {type(value).__name__}"

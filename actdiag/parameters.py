@@ -23,6 +23,6 @@ def parse_number(what: str, text: str) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
+    if not (math.isfinite(number) and text.isascii()):
         raise UsageError(f"{what} takes a finite number, got '{text}'")
     return number

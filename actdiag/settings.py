@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -48,7 +49,11 @@ class Settings:
         >>> Settings.parse(["AD30,vanishing-gradient"], [], ["AD101.floor=0.2"])
         Settings(select=('AD101', 'AD301', 'AD302', 'AD305'), ignore=(), thresholds={'AD101.floor': 0.2})
         """
-        return cls(_codes(select), _codes(ignore), dict(map(_assignment, _words(assignments))))
+        numbers = list(map(_assignment, _words(assignments)))
+        for key, times in Counter(key for key, _ in numbers).items():
+            if times > 1:
+                raise UsageError(f"threshold {key} was set {times} times: set it once")
+        return cls(_codes(select), _codes(ignore), dict(numbers))
 
     @classmethod
     def from_config(cls, folder: str | Path) -> Settings:

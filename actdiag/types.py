@@ -262,16 +262,34 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What the rules say of a recording: found, clean, or not judged."""
+    """What the rules say of a recording: found, clean, or not judged.
+
+    Attributes:
+        runs: the runs' names.
+        findings: what was found, worst first.
+        passed: the rules that found nothing.
+        skipped: those that could not judge.
+        notes: (run, what the reader should know of how it was recorded).
+    """
 
     runs: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     passed: tuple[Outcome, ...] = ()
     skipped: tuple[Outcome, ...] = ()
+    notes: tuple[tuple[str, str], ...] = ()
 
     def of(self, run: str) -> Diagnosis:
-        """Return the part that concerns one run."""
-        return self._parts.get(run, Diagnosis((run,)))
+        """Return the part that concerns one run.
+
+        Raises:
+            UsageError: it is of other runs.
+        """
+        if run not in self._parts:
+            known = ", ".join(self.runs[:3]) + ", ..." * (len(self.runs) > 3)
+            raise UsageError(
+                f"unknown run '{run}': expected one of diagnosis.runs, as {known or 'there is none'}"
+            )
+        return self._parts[run]
 
     @cached_property
     def _parts(self) -> dict[str, Diagnosis]:
@@ -279,9 +297,12 @@ class Diagnosis:
         found = _by_run(self.findings)
         passed, skipped = _by_run(self.passed), _by_run(self.skipped)
         return {
-            run: Diagnosis((run,), found.get(run, ()), passed.get(run, ()), skipped.get(run, ()))
+            run: Diagnosis(
+                (run,), found.get(run, ()), passed.get(run, ()), skipped.get(run, ()),
+                tuple(note for note in self.notes if note[0] == run),
+            )
             for run in {*self.runs, *found, *passed, *skipped}
-        }
+        }  # fmt: skip
 
     @cached_property
     def _verdicts(self) -> dict[str, str]:
@@ -297,6 +318,7 @@ class Diagnosis:
             lines += [f"{found.severity.value} {found.code} {found.name}{run}: {found.message}"]
             lines += [f"    Remedy: {found.remedy}"]
         lines += [f"not judged: {outcome.code} {outcome.name}: {outcome.reason}" for outcome in self.skipped]
+        lines += [f"note: {note}" for note in dict.fromkeys(note for _, note in self.notes)]
         return "\n".join(map(printable, lines))
 
     def _repr_html_(self) -> str:

@@ -41,7 +41,9 @@ def load_weights(model: nn.Module, path: Path) -> list[str]:
     """
     target = getattr(model, "_orig_mod", model)
     own = target.state_dict(keep_vars=True)
-    weights, notes = _without_prefixes(_state_dict(_read(path), path), own)
+    loaded = _read(path)
+    weights, notes = _without_prefixes(_state_dict(loaded, path), own)
+    notes += _others(loaded)
     _check_names(own, weights, path)
     _check_shapes(own, weights, path)
     with telling(f"loading {path}"):
@@ -123,6 +125,22 @@ def _state_dict(loaded: Any, path: Path) -> Tensors:
         keys = _listed([str(key) for key in loaded]) or "nothing"
         raise ActdiagError(f"{path} holds no state_dict, got a dict of {keys}: {_SAVE}")
     return {str(key): value for key, value in loaded.items()}
+
+
+def _others(loaded: Any) -> list[str]:
+    """Return a note where a file holds several state_dicts, of which one was taken."""
+    there = [str(key) for key, value in loaded.items() if _holds_tensors(value)]
+    taken = next((key for key in NESTS if key in there), None)
+    others = _listed([key for key in there if key != taken])
+    return [f"of the file's weights '{taken}' were loaded, not {others}"] if taken and others else []
+
+
+def _holds_tensors(value: Any) -> bool:
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(part, torch.Tensor) for part in value.values())
+    )
 
 
 def _without_prefixes(weights: Tensors, own: Mapping[str, Any]) -> tuple[Tensors, list[str]]:

@@ -60,7 +60,7 @@ def test_batches_that_are_there_need_no_function() -> None:
 @pytest.mark.parametrize(
     ("returned", "came"),
     [
-        (None, "one of type NoneType"),
+        (None, "None (is a return missing?)"),
         (3, "one of type int"),
         ("words", "one of type str"),
         (X.numpy(), "one of type ndarray"),
@@ -70,7 +70,8 @@ def test_what_is_no_batch(returned: Any, came: str) -> None:
     with pytest.raises(ActdiagError) as caught:
         batches_from("m:f", lambda: returned)
     assert str(caught.value) == (
-        f"m:f must return inputs, (inputs, targets) or an iterable of such batches, got {came}"
+        f"m:f must return inputs, (inputs, targets) or an iterable of such batches, such as a DataLoader, "
+        f"got {came}"
     )
 
 

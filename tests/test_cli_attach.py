@@ -341,8 +341,10 @@ def test_weights_are_loaded_and_noted() -> None:
         ("@build --data @batch --seed -1", "seed is a whole number from 0 to 2147483647, got -1", 2),
         ("nowhere:build --data @batch",
          "cannot import 'nowhere' for the model 'nowhere:build': No module named 'nowhere'", 1),
-        ("@bild --data @batch", f"module '{MY}' has no 'bild' for the model '{MY}:bild'", 1),
-        ("@build --data @bach", f"module '{MY}' has no 'bach' for data '{MY}:bach'", 1),
+        ("@bild --data @batch",
+         f"module '{MY}' has no 'bild' for the model '{MY}:bild': did you mean 'build'?", 1),
+        ("@build --data @bach",
+         f"module '{MY}' has no 'bach' for data '{MY}:bach': did you mean 'batch'?", 1),
         ("@number --data @batch", f"{MY}:number must return a torch.nn.Module, got one of type int", 2),
         ("@batch --data @batch", f"{MY}:batch must return a torch.nn.Module, got a tuple of 2", 2),
         ("@loss --data @batch", f"{MY}:loss raised TypeError: loss() missing 2 required positional "
@@ -350,7 +352,8 @@ def test_weights_are_loaded_and_noted() -> None:
         ("@leaves --data @batch", f"{MY}:leaves raised SystemExit: 0", 1),
         ("@build --data @leaves", f"{MY}:leaves raised SystemExit: 0", 1),
         ("@build --data @number",
-         f"{MY}:number must return inputs, (inputs, targets) or an iterable of such batches, "
+         f"{MY}:number must return inputs, (inputs, targets) or an iterable of such batches, such as a "
+         "DataLoader, "
          "got one of type int", 1),
         ("@build --data @nothing", "there is no batch to measure: the batches ended before the first", 1),
         ("@build --data @breaks --steps 2", f"{MY}:breaks raised RuntimeError: disk full", 1),

@@ -164,7 +164,7 @@ def test_workers_and_this_process_write_the_same_numbers(monkeypatch: pytest.Mon
         (["--data", "nowhere"], "unknown data 'nowhere'", 2),
         (["--data", "csv:nofile.csv:t"], "cannot read nofile.csv: No such file", 1),
         (["--device", "mps"], "--device mps: torch sees no mps device here. Use --device cpu or auto.", 1),
-        (["--out", "taken"], "taken exists and is not a report of this run", 1),
+        (["--out", "taken"], "taken exists and is no report of this run", 1),
     ],
 )
 def test_what_cannot_be_done_is_told_before_anything_is_measured(

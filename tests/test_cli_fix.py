@@ -219,7 +219,7 @@ def test_a_module_is_taken_as_it_is() -> None:
         ("@build --data @batch --apply no/a.pt",
          "cannot write no/a.pt: it is a folder, or there is no folder for it", 1),
         ("@build --data @batch --out my",
-         "my holds something else: --force replaces it, --out names another", 1),
+         "my holds something else: --force writes into it, --out names another", 1),
         ("@build --data @batch --out there.pt",
          "there.pt is a file, expected a folder: name another with --out", 1),
         ("@build --data @batch --out .",

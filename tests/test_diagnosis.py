@@ -256,3 +256,17 @@ def test_codes_found_are_those_of_errors_and_warnings() -> None:
     assert codes_found(made_up(HEALTHY)) == frozenset()
     assert codes_found(made_up([Layer(), Layer(broken={"activation": (1, 0)})])) == {"AD901"}
     assert codes_found(made_up(BOTH)) == {"AD101", "AD201"}
+
+
+def test_a_run_that_there_is_not_has_no_verdict() -> None:
+    diagnosis = diagnose(made_up(VANISHING, run="a"))
+    with pytest.raises(UsageError, match=r"^unknown run 'b': expected one of diagnosis\.runs, as a$"):
+        diagnosis.of("b")
+
+
+def test_what_the_reader_should_know_stands_below() -> None:
+    recording = concatenate([made_up(HEALTHY, run=run) for run in ("a", "b")])
+    runs = {run: {**facts, "notes": [f"of {run}"]} for run, facts in recording.meta["runs"].items()}
+    diagnosis = diagnose(replace(recording, meta={**recording.meta, "runs": runs}))
+    assert str(diagnosis).endswith("\nnote: of a\nnote: of b")
+    assert "note: of b" not in str(diagnosis.of("a"))

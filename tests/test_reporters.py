@@ -381,7 +381,7 @@ def test_any_other_folder_is_kept_unless_forced(tmp_path: Path, other: str) -> N
         name, content = ("thesis.txt", "years of work") if other == "words" else ("meta.json", "[")
         (folder / name).write_text(content)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    expected = r"out exists and is not a report of this run: --force replaces it, --out names another$"
+    expected = r"out exists and is no report of this run: --force writes into it, --out names another$"
     with pytest.raises(ActdiagError, match=expected):
         report(recording, of, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

@@ -156,3 +156,13 @@ def test_the_command_line_wins() -> None:
     assert merged.thresholds == {"AD101.floor": 0.4, "AD201.floor": 0.3}
     assert file.merged(Settings()) == file
     assert Settings().merged(line) == line
+
+
+def test_a_threshold_is_set_once() -> None:
+    with pytest.raises(UsageError, match=r"^threshold AD101\.floor was set 2 times: set it once$"):
+        Settings.parse([], [], ["AD101.floor=1e-2", "vanishing-gradient.floor=2"])
+
+
+def test_a_number_is_written_in_the_digits_0_to_9() -> None:
+    with pytest.raises(UsageError, match="takes a finite number, got '\u0661'"):
+        Settings.parse([], [], ["AD101.floor=\u0661"])

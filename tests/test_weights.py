@@ -343,3 +343,11 @@ def test_safetensors_are_read_by_their_package(monkeypatch: pytest.MonkeyPatch) 
     path.write_bytes(b"")
     load_weights(model, path)
     assert holds_numbers(model)
+
+
+def test_of_several_state_dicts_the_one_that_was_taken_is_named() -> None:
+    model = Net()
+    averaged = {name: torch.zeros_like(value) for name, value in model.state_dict().items()}
+    torch.save({"ema": averaged, "model": model.state_dict(), "step": 3}, "both.pt")
+    assert load_weights(model, Path("both.pt")) == ["of the file's weights 'model' were loaded, not ema"]
+    assert any(value.any() for value in model.state_dict().values())

@@ -25,6 +25,7 @@ from actdiag.capture.records import Rows, measure, records_of
 from actdiag.capture.sites import Site
 from actdiag.capture.watcher import Watcher
 from actdiag.capture.weighing import WeightWatch
+from actdiag.errors import UsageError
 from actdiag.recording import Recording, frame
 
 Predict = Callable[[Recording, Mapping[str, tuple[float, float]]], Recording]
@@ -82,6 +83,13 @@ class Recorder:
             raise
 
     def __enter__(self) -> Recorder:
+        """Return the recorder, which has been attached since it was made.
+
+        Raises:
+            UsageError: it was taken off.
+        """
+        if not self._attached:
+            raise UsageError("this recorder was taken off its model: attach(model) makes another")
         return self
 
     def __exit__(

@@ -30,6 +30,7 @@ from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
 from actdiag.recording import Recording
+from actdiag.types import VERDICTS, Severity
 
 if TYPE_CHECKING:
     from torch import nn
@@ -80,6 +81,12 @@ class Request:
         words = [word for name, value in options.items() if value is not None for word in (name, str(value))]
         flags = ["--passive"] * self.passive + {True: ["--train"], False: ["--eval"], None: []}[self.train]
         return shlex.join(["actdiag", "attach", self.model, *words, *flags])
+
+    @property
+    def remedying(self) -> str:
+        """Return the command line that tries remedies."""
+        loss = [] if self.loss is None else ["--loss", self.loss]
+        return shlex.join(["actdiag", "fix", self.model, "--data", self.data, *loss])
 
     @property
     def slug(self) -> str:
@@ -153,10 +160,13 @@ def command(
     from actdiag.reporters import report
 
     diagnosis = diagnose(recording, settings)
+    instead = (folder / "meta.json").is_file()
     with terminal.doing("drawing"):
         report(recording, diagnosis, folder, formats, force=force)
     terminal.show(recording, diagnosis)
-    terminal.wrote(folder)
+    terminal.wrote(folder, instead)
+    if diagnosis.verdict in (VERDICTS[Severity.ERROR], VERDICTS[Severity.WARNING]):
+        terminal.aside(f"To try remedies on copies of the model: {request.remedying}")
     exit_if_found(diagnosis, fail_on)
 
 

@@ -145,7 +145,7 @@ def _check_replaceable(out: Path, force: bool) -> None:
     if Path.cwd().resolve().is_relative_to(out.resolve()):
         raise ActdiagError(f"--out '{out}' is or holds the current folder: name a folder of its own")
     if not force and any(path.name not in FILES for path in out.iterdir()):
-        raise ActdiagError(f"{out} holds something else: --force replaces it, --out names another")
+        raise ActdiagError(f"{out} holds something else: --force writes into it, --out names another")
 
 
 def _load(out: Path | None, paper: Paper) -> None:

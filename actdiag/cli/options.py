@@ -197,8 +197,8 @@ def check_spec(spec: RunSpec, seeds: int) -> None:
     check_whole("seeds", seeds)
     if spec.seed + seeds - 1 > LARGEST:
         raise UsageError(f"seed + seeds goes up to {LARGEST + 1}, got {spec.seed} + {seeds}")
-    parse_source(spec.data)
     check_features(spec.data, spec.features)
+    parse_source(spec.data)
     check_norm_place(spec)
 
 

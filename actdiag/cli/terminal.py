@@ -85,10 +85,16 @@ class Terminal:
             self._finding(finding, advised)
         self._checks(run, diagnosis.of(run.name))
 
-    def wrote(self, folder: Path) -> None:
-        """Print where the files are."""
+    def wrote(self, folder: Path, instead: bool = False) -> None:
+        """Print where the files are, and whether they are there `instead` of others."""
         if not (self.as_json or self.quiet):
-            self.console.print(Text(printable(f"Wrote {folder}")), soft_wrap=True)
+            words = f"Wrote {folder}{', in the place of an earlier report' * instead}"
+            self.console.print(Text(printable(words)), soft_wrap=True)
+
+    def aside(self, words: str) -> None:
+        """Print words that are not about what was measured."""
+        if not (self.as_json or self.quiet):
+            self.line(printable(words))
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
         """Print words as one line, see `print_line`."""

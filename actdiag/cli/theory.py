@@ -156,6 +156,8 @@ def _show_layers(rows: list[dict[str, float]]) -> None:
     gap = "  " if sum(widths) + 2 * len(widths) <= (columns() or PLAIN_WIDTH) else " "
     for row in table:
         click.echo(gap.join(f"{cell:>{width}}" for cell, width in zip(row, widths, strict=True)))
+    if len(table) - 1 < len(rows):
+        echo(f"{len(table) - 1} of {len(rows)} layers; --json has them all")
 
 
 def _cell(name: str, value: float) -> str:

@@ -19,6 +19,8 @@ from actdiag.types import RunSpec
 
 Tell = Callable[[int, int], None]
 """Is told how many cells are finished, and of how many."""
+PATIENCE = 5.0
+"""Seconds that an interrupt waits for what others are measuring."""
 _ONE_AT_A_TIME = Lock()
 """Building a network and its dropout use the process's one random generator."""
 
@@ -138,9 +140,9 @@ def _finish(
     measured: dict[int, Recording],
     journal: Journal,
 ) -> None:
-    """Cancel what has not begun, wait for the rest, and keep it."""
+    """Cancel what has not begun, wait a little for the rest, and keep what is finished."""
     running = [future for future in futures if not future.cancel() and futures[future] not in measured]
-    for future in wait(running).done:
+    for future in wait(running, PATIENCE).done:
         if future.exception() is None:  # else its worker was ended as well
             journal.add(future.result())
 

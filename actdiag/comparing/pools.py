@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
+from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from threading import Thread
 
@@ -20,13 +20,17 @@ TIMEOUT = 10.0
 
 @contextmanager
 def pool(workers: int) -> Iterator[Executor]:
-    """Yield a pool of so many processes; a Ctrl-C is left to this one, which lets them finish a chunk."""
+    """Yield a pool of so many processes; a Ctrl-C is left to this one, which ends them with itself."""
     executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_serve)
     try:
         with _starting():
             for _ in range(workers):
                 executor.submit(int)  # each starts a worker
         yield executor
+    except BaseException:
+        for process in active_children():
+            process.terminate()
+        raise
     finally:
         executor.shutdown(cancel_futures=True)
 

@@ -106,7 +106,9 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
             )
     twice = [name for name, times in Counter(names).items() if name and times > 1]
     if twice:
-        raise ActdiagError(f"{path}: two columns are called '{twice[0]}': rename or drop one of them")
+        numbers = np.isfinite([_as_float(name) for name in names]).all()
+        remedy = "write a header above the numbers" if numbers else "rename or drop one of them"
+        raise ActdiagError(f"{path}: two columns are called '{twice[0]}': {remedy}")
 
 
 def _check_shape(path: Path, frame: pd.DataFrame, features: Sequence[str]) -> None:

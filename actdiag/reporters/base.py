@@ -89,7 +89,7 @@ def _place(folder: Path, runs: Iterable[str], force: bool) -> Path:
             raise ActdiagError(f"{folder} is a file, expected a folder: name another with --out")
         if place.exists() and not force and not _replaceable(place, runs):
             raise ActdiagError(
-                f"{folder} exists and is not a report of this run: --force replaces it, --out names another"
+                f"{folder} exists and is no report of this run: --force writes into it, --out names another"
             )
     except (OSError, ValueError, RuntimeError) as error:
         raise ActdiagError(f"cannot write {folder}: {error}. Name another with --out.") from error

@@ -18,6 +18,7 @@ from torch import nn
 from actdiag import attach
 from actdiag.capture import Recorder
 from actdiag.capture.sites import Site
+from actdiag.errors import UsageError
 
 
 def test_a_recorder_that_nobody_holds_takes_its_hooks_off() -> None:
@@ -27,6 +28,16 @@ def test_a_recorder_that_nobody_holds_takes_its_hooks_off() -> None:
     del recorder
     gc.collect()
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
+
+
+def test_a_recorder_that_was_taken_off_is_not_entered_again() -> None:
+    with attach(nn.Linear(2, 2)) as recorder:
+        pass
+    with (
+        pytest.raises(UsageError, match=r"^this recorder was taken off its model: attach\(model\) makes"),
+        recorder,
+    ):
+        pass
 
 
 def test_gradients_left_over_from_before_are_none_of_this_step() -> None:

@@ -113,6 +113,7 @@ WIDE = ",".join(f"pixel{number}" for number in range(100))
         ("a\tkind\n1\tx\n", r"the header has tabs: 'a kind'"),
         ("a,b,a,kind\n1,2,3,x\n", r"two columns are called 'a': rename or drop one of them"),
         ("a,kind,kind\n1,x,x\n", r"two columns are called 'kind'"),
+        ("0,0,1\n1,2,3\n", r"two columns are called '0': write a header above the numbers"),
         ("\x1b[31m,kind\nred,x\n", r"feature column '\?\[31m' must hold"),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from faults import left_over
 
 from actdiag.cli import fix
 from actdiag.errors import ActdiagError
-from actdiag.folders import replace_file, replacing, sweep
+from actdiag.folders import check_writable, replace_file, replacing, sweep
 from actdiag.reporters import report
 
 RECORDING = simulate(2)[0]
@@ -116,3 +117,25 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path) -> None:
         with pytest.raises(ActdiagError, match=r"pipe: it is no regular file\. Name another file\.$"):
             write_it(tmp_path / "pipe")
     assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize("check", [check_writable, write])
+def test_a_mount_point_is_told_before_anything_is_measured(
+    check: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "volume").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path.name == "volume")
+    with pytest.raises(
+        ActdiagError, match="volume is a mount point, which cannot be replaced: name a folder"
+    ):
+        check(tmp_path / "volume")
+    assert os.listdir(tmp_path) == ["volume"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("check", [check_writable, write])
+def test_a_name_that_the_next_run_would_sweep_away_is_refused(
+    check: Callable[[Path], None], tmp_path: Path
+) -> None:
+    with pytest.raises(ActdiagError, match="has a name that actdiag keeps for itself: name another folder"):
+        check(tmp_path / ".actdiag-0123456789abcdef")
+    assert not list(tmp_path.iterdir())
