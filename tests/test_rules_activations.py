@@ -31,7 +31,10 @@ def test_size_shrinking() -> None:
 
 
 def test_size_shrinking_to_nothing() -> None:
-    assert "infinitely many times" in found("AD201", forward(1.0, 0.0)).message
+    assert found("AD201", forward(1.0, 0.0)).message == "The signal is exactly 0 from layer 2 on."
+    assert (
+        found("AD201", forward(1.0, 0.0, 0.5, 0.0, 0.0)).message == "The signal is exactly 0 from layer 4 on."
+    )
 
 
 def test_size_growing() -> None:

@@ -178,7 +178,7 @@ def test_head_before_a_loss_that_is_not_known_is_not_judged() -> None:
     assert not of("AD502", diagnosis)
     assert "AD502" in {outcome.code for outcome in diagnosis.skipped}
     assert (
-        "what the loss takes is not known: there is none"
+        "no loss function was seen (attach sees the model alone)"
         in judged("AD502", made_up([Layer()], own=False)).skipped[0].reason
     )
 

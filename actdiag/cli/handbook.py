@@ -66,7 +66,7 @@ def _sections(explanation: str) -> Iterator[str]:
 def _thresholds(rule: type[Rule]) -> Iterator[str]:
     if not fields(rule):
         return
-    lines = ["| threshold | value | where it comes from |", "|---|---|---|"]
+    lines = ["| threshold | value | what it decides, and where it comes from |", "|---|---|---|"]
     for item in fields(rule):
         default: float = getattr(rule, item.name)
         lines.append(f"| `{item.name}` | {in_full(default)} | {_cell(item.metadata['source'])} |")

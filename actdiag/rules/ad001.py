@@ -17,7 +17,7 @@ REMEDIES = (
         "got a gradient though",
         "Call it through module(x): module.forward(x), or its weight in a function, passes by the hooks.",
     ),
-    ("not called", "Nothing, if this step is not meant to use them; else call them, or remove them."),
+    ("not called", "Call them in forward(), or remove them; nothing, if other steps use them."),
     ("tensors=", "Attach with tensors='all' to see what they return."),
     ("not selected", "Widen select= to see them."),
     ("passive", "Attach without passive=True to see them."),
@@ -54,8 +54,8 @@ class UnobservedModule(Rule):
         carry no gradient.
 
     What to do:
-        Not called: nothing, if the step is not meant to use it; else call it. A gradient without a call:
-        call it through module(x), not module.forward(x). Not selected: widen select=. Passive: attach
+        Not called: call it in forward(), or remove it; nothing, if other steps use it. A gradient without a
+        call: call it through module(x), not module.forward(x). Not selected: widen select=. Passive: attach
         without passive=True. TorchScript: attach to the Python module before scripting or tracing it.
         Generators and objects of one's own: return tensors in a tuple, list, dict or dataclass. Inside vmap
         or a CUDA graph: run one step without. Sparse, complex, nested tensors: look at the neighbours.

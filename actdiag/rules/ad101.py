@@ -53,9 +53,13 @@ class VanishingGradient(Fade):
     bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act sigmoid --init xavier"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
 
-    floor: float = threshold(0.1, "one decade, the step between neighbouring learning rates of the protocol")
+    floor: float = threshold(
+        0.1,
+        "below it: a warning; one decade, the step between neighbouring learning rates of the protocol",
+    )
     error: float = threshold(
         1e-3,
+        "below it: an error; "
         "three decades, all learning rates of the protocol (1e-3 to 1); He et al. 2015: a ReLU network with "
         "Xavier's variance converges at 7e-4 given many epochs and stalls at 4e-5",
     )

@@ -51,10 +51,12 @@ class ExplodingGradient(Slope):
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
 
     ceiling: float = threshold(
-        10.0, "one decade, the step between neighbouring learning rates of the protocol"
+        10.0,
+        "above it: a warning; one decade, the step between neighbouring learning rates of the protocol",
     )
     error: float = threshold(
         2e5,
+        "above it: an error; "
         "calibrated (benchmarks/verdicts.md): chaotic networks of tanh and hardtanh reach 24 to 45% "
         "accuracy on ten classes at growths of 2e3 to 4e4, by their last layers, and 18 to 22% at 1.4e6 and "
         "above",

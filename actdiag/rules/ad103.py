@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from actdiag.coverage import some
+from actdiag.rules.ad203 import against_death
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
 from actdiag.tables import Table, stacked
@@ -55,6 +56,7 @@ class ZeroGradient(Rule):
 
     contrast: float = threshold(
         0.016,
+        "above it the head of a network of step units learns: a warning, else an error; "
         "calibrated (benchmarks/verdicts.md): by their head alone, networks of step units reach 35 to 42% "
         "accuracy on ten classes at depth 4 (0.023), 25 to 31% at 5 (0.011) and 20% at 6",
     )
@@ -201,7 +203,7 @@ def _cause(run: Run, zero: Table, otherwise: str = UNDERFLOW) -> tuple[str, str]
     activations = run.at("activation")
     at_top = activations[activations["layer"] == top]
     if (at_top["dead_units"] == at_top["units"]).any():
-        return f"every unit of layer {top} is dead", even_out(run, zero)
+        return f"every unit of layer {top} is dead (see AD203)", against_death(run, zero)
     if (at_top["saturated_fraction"] == 1).any():
         return f"every unit of layer {top} is saturated", even_out(run, zero)
     return otherwise, even_out(run, zero)

@@ -55,10 +55,13 @@ class UnevenGradient(Rule):
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
 
     noted: float = threshold(
-        10.0, "one decade, the step between neighbouring learning rates of the protocol: worth knowing only"
+        10.0,
+        "above it, or below its inverse: info; "
+        "one decade, the step between neighbouring learning rates of the protocol",
     )
     ratio: float = threshold(
         1e3,
+        "above it, or below its inverse: a warning; "
         "three decades, all learning rates of the protocol (1e-3 to 1). Two ReLU layers off by a and 1/a "
         "make a^3, and the gradient's square, which bounds the learning rate, a^2 of a layer's: at a = 10 "
         "a decade more than ten layers'",
@@ -113,7 +116,7 @@ def _weights(run: Run) -> Weights:
     rows = finite(run.chain_at("weight_grad"))[1:]
     rows = rows[rows.among("module", sizes)]
     if len(rows) < 3:
-        raise NotJudged("a kink takes three neighbouring hidden layers behind the first to see")
+        raise NotJudged("it needs at least four hidden layers, one behind the other")
     own = np.array([sizes[name] for name in rows["module"].tolist()])
     if (own == 0).any() or (rows["rms"] == 0).any():
         raise NotJudged("a hidden layer's weights or their gradient are exactly zero (see AD103)")

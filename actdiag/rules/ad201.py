@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from actdiag.rules.base import NotJudged, Run, finite, register, threshold, times, two_layers
 from actdiag.rules.slopes import Fade
+from actdiag.tables import Table
 from actdiag.types import Finding
 
 
@@ -40,9 +42,13 @@ class VanishingActivation(Fade):
     bad: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init normal:0.01"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
 
-    floor: float = threshold(0.1, "one decade, the step between neighbouring learning rates of the protocol")
+    floor: float = threshold(
+        0.1,
+        "below it: a warning; one decade, the step between neighbouring learning rates of the protocol",
+    )
     error: float = threshold(
         1e-3,
+        "below it: an error; "
         "three decades, all learning rates of the protocol (1e-3 to 1); He et al. 2015: a ReLU network with "
         "Xavier's variance converges at 7e-4 given many epochs and stalls at 4e-5",
     )
@@ -57,13 +63,22 @@ class VanishingActivation(Fade):
         ratio = float(ratios[-1])
         if ratio >= self.floor:
             return
-        shrunk = times(1 / ratio if ratio else math.inf)
         first, last = int(rows["layer"][0]), int(rows["layer"][-1])
+        message = (
+            f"The signal's rms shrinks {times(1 / ratio)} from layer {first} up to layer {last}"
+            if ratio
+            else ""
+        )
         yield self.fade(
             run,
             rows[ratios < self.floor],
             ratio,
             len(rows) - 1,
-            f"The signal's rms shrinks {shrunk} from layer {first} up to layer {last}",
+            message or f"The signal is exactly 0 from layer {_silent_from(rows)} on",
             self.error,
         )
+
+
+def _silent_from(rows: Table) -> int:
+    """Return the first layer behind which, itself included, there is no signal."""
+    return int(rows["layer"][1 + int(np.flatnonzero(rows["rms"])[-1])])

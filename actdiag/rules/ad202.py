@@ -41,10 +41,12 @@ class ExplodingActivation(Slope):
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act relu --init he"
 
     ceiling: float = threshold(
-        10.0, "one decade, the step between neighbouring learning rates of the protocol"
+        10.0,
+        "above it: a warning; one decade, the step between neighbouring learning rates of the protocol",
     )
     error: float = threshold(
         316.0,
+        "above it: an error; "
         "1 / 1e-3, the smallest learning rate of the protocol, at which one step changes the outputs by "
         "their own size; less half a decade for the first layer and the head, which the ratio leaves out",
     )

@@ -53,7 +53,9 @@ class DeadUnit(Rule):
     good: ClassVar[str] = "actdiag scan --depth 10 --width 64 --act relu --init he"
 
     spread: float = threshold(
-        4.0, "standard deviations of a binomial count: chance is below 1 in 30,000 a layer"
+        4.0,
+        "standard deviations of a binomial count above what random weights give: beyond it a warning (a "
+        "whole layer dead: an error, whatever this is); chance is below 1 in 30,000 a layer",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:
@@ -88,7 +90,7 @@ class DeadUnit(Rule):
             Severity.WARNING if bypassed else Severity.ERROR,
             dead,
             f"Every unit of layer {first['layer']} is dead on all {first['samples']} samples{way_round}.",
-            _remedy(run, dead),
+            against_death(run, dead),
             measured=1.0,
             expected=0.5,
             threshold=1.0,
@@ -103,7 +105,7 @@ class DeadUnit(Rule):
             found,
             f"{share:.0%} of the units of layer {row['layer']} are dead on all {row['samples']} samples, and "
             f"random weights of mean zero give at most {limit:.0%}.",
-            _remedy(run, found),
+            against_death(run, found),
             measured=share,
             expected=dead_share(correlation, int(row["samples"])),
             threshold=limit,
@@ -133,7 +135,8 @@ def _correlations(run: Run, rows: Table) -> list[float]:
     return [known.get(layer, math.nan) for layer in rows["layer"].tolist()]
 
 
-def _remedy(run: Run, rows: Table) -> str:
+def against_death(run: Run, rows: Table) -> str:
+    """Return what keeps the units of these layers from being dead."""
     if run.spec is None:
         return "Start biases at 0 and weights with mean 0, lower the learning rate, or use a leaky ReLU."
     if run.spec["bias"]:

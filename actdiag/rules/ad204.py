@@ -41,7 +41,10 @@ class SaturatedUnit(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init normal:1"
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
 
-    share: float = threshold(0.5, "the typical (median) unit passes under 5% of the gradient")
+    share: float = threshold(
+        0.5,
+        "above it: a warning; the typical (median) unit passes under 5% of the gradient",
+    )
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's saturated share with the threshold."""

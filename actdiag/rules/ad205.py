@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from actdiag.activations import activation
+from actdiag.coverage import shorten
 from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
@@ -56,7 +57,10 @@ class MeanShift(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act sigmoid --init xavier"
     good: ClassVar[str] = "actdiag scan --depth 3 --width 64 --act tanh --init xavier"
 
-    share: float = threshold(math.sqrt(10.0) * RELU, "half a decade above a ReLU's 1 / (pi - 1)")
+    share: float = threshold(
+        math.sqrt(10.0) * RELU,
+        "above it: info; half a decade above a ReLU's 1 / (pi - 1)",
+    )
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the power of each hidden layer's mean with its variance."""
@@ -74,13 +78,25 @@ class MeanShift(Rule):
             run,
             Severity.INFO,
             rows[shares > self.share],
-            f"The outputs of layer {row['layer']} share a mean of {numeral(row['mean'])}, {_percent(row)} of "
+            f"{_spelt(run, row)} share a mean of {numeral(row['mean'])}, {_percent(row)} of "
             f"their rms: the gradients of a unit's incoming weights nearly all share a sign.",
             _remedy(run, rows[shares > self.share]),
             measured=float(shares[worst]),
-            expected=f"<= {numeral(RELU, 2)} (a ReLU's mean^2 / variance)",
+            expected=f"up to {numeral(RELU, 2)}, what a ReLU has (mean^2 / variance)",
             **self.against("share"),
         )
+
+
+def _spelt(run: Run, row: Row) -> str:
+    """Name what a layer passes on: its activation, or what a sum, a norm or another module makes of it."""
+    if row["tensor"] != "output":
+        return f"The outputs of layer {row['layer']}"
+    kinds = run.modules.pairs("name", "kind")
+    if kinds.get(row["module"]) == "norm":
+        return f"The outputs of the norm behind layer {row['layer']}"
+    if run.spec is not None and run.spec["residual"]:
+        return f"The residual sums after layer {row['layer']}"
+    return f"The outputs of {shorten(str(row['module']), 60)}, after layer {row['layer']},"
 
 
 def _percent(row: Row) -> str:

@@ -49,10 +49,13 @@ class CollapsedSignal(Rule):
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init xavier"
 
     floor: float = threshold(
-        0.05, "e^-3: Schoenholz et al. 2017, 6 correlation depths; 1 / sqrt(400), the steps of the protocol"
+        0.05,
+        "below it: a warning; "
+        "e^-3: Schoenholz et al. 2017, 6 correlation depths; 1 / sqrt(400), the steps of the protocol",
     )
     error: float = threshold(
         0.0035,
+        "below it: an error; "
         "calibrated (benchmarks/verdicts.md): sigmoid networks fail at 0.0024 and reach 33 to 48% accuracy "
         "from 0.0049; "
         "telling samples apart takes 1 / 0.0035^2 steps, 200 times the protocol's 400",
@@ -77,9 +80,9 @@ class CollapsedSignal(Rule):
             found,
             f"Samples can no longer be told apart in layer {found['layer'][-1]}: std_across is "
             f"{numeral(part)} of the signal's rms.",
-            even_out(run, found),
+            even_out(run, found, alike=True),
             measured=part,
-            expected=f">= {self.floor:g}",
+            expected=f">= {self.floor:g} (less: a warning; below {self.error:g}: an error)",
             **self.against("error" if severe else "floor"),
             **not_compared(run),
         )

@@ -46,7 +46,11 @@ class ConstantUnit(Rule):
     good: ClassVar[str] = "actdiag attach actdiag.examples:healthy --data actdiag.examples:batches"
     calibrated: ClassVar[bool] = False
 
-    share: float = threshold(0.5, "the typical (median) unit tells nothing; that a unit is constant is exact")
+    share: float = threshold(
+        0.5,
+        "above it: a warning, up to it: info; "
+        "the typical (median) unit tells nothing; that a unit is constant is exact",
+    )
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Count each hidden layer's constant units, without the dead ones."""

@@ -52,6 +52,7 @@ class SymmetricUnits(Rule):
 
     tolerance: float = threshold(
         1e-5,
+        "up to it, in all hidden layers: an error, in some: a warning; "
         "difference between units over the layer's largest value, below which they are equal: about 100 "
         "roundings of float32, as of equal sums in another order",
     )

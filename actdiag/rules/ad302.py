@@ -98,10 +98,12 @@ class InitActivationMismatch(Rule):
 
     factor: float = threshold(
         math.sqrt(2.0),
+        "beyond it, or its inverse: info; "
         "of the variances: half-way, in logarithms, between He's and LeCun's, neighbouring recipes",
     )
     decade: float = threshold(
         10.0,
+        "above it, beside `factor`: a warning; "
         "change of signal or gradient over the chain: one decade, the step between neighbouring learning "
         "rates of the protocol, as in AD101 and AD201",
     )

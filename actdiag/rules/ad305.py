@@ -81,7 +81,8 @@ class UnusedParameter(Rule):
                 Severity.INFO,
                 idle,
                 "and no call of their modules was seen",
-                "Remove the modules, or freeze them with requires_grad_(False), unless other steps use them.",
+                "Call the modules in forward(), or, unless other steps use them, remove them or freeze them "
+                "with requires_grad_(False).",
             )
 
     def _unused(self, run: Run, severity: Severity, modules: Table, why: str, remedy: str) -> Finding:

@@ -65,10 +65,14 @@ class TheoryMismatch(Rule):
     good: ClassVar[str] = "actdiag scan --depth 6 --width 64 --act tanh --init xavier"
 
     beyond: float = threshold(
-        1.5, "half-widths of the 99% band, 3.9 standard deviations: one draw in 10,000 strays as far"
+        1.5,
+        "beyond both this and `factor`: a warning, in a model of one's own info; "
+        "half-widths of the 99% band, 3.9 standard deviations: one draw in 10,000 strays as far",
     )
     factor: float = threshold(
-        1.25, "the square root of 1.5: a variance that is off by half, less than between two recipes"
+        1.25,
+        "beyond both this and `beyond`: a warning, in a model of one's own info; "
+        "the square root of 1.5: a variance that is off by half, less than between two recipes",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:

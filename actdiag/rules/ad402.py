@@ -48,16 +48,28 @@ class IllConditionedJacobian(Rule):
     bad: ClassVar[str] = "actdiag scan --depth 12 --width 64 --act relu --init xavier --jacobian"
     good: ClassVar[str] = "actdiag scan --depth 8 --width 64 --act tanh --init orthogonal --jacobian"
 
-    floor: float = threshold(0.1, "one decade, as AD101.floor: the gradient passes this very matrix")
-    ceiling: float = threshold(10.0, "one decade, the other way")
-    share: float = threshold(0.5, "by definition: one direction has more than all the others together")
+    floor: float = threshold(
+        0.1,
+        "below it: a warning; one decade, as AD101.floor: the gradient passes this very matrix",
+    )
+    ceiling: float = threshold(
+        10.0,
+        "above it: a warning; one decade, the other way",
+    )
+    share: float = threshold(
+        0.5,
+        "above it: info; by definition: one direction has more than all the others together",
+    )
 
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare the rms singular value with 1, and the largest with the rest."""
         rows = two_layers(run, finite(run.chain_at("preactivation")))
         numbers = run.facts.get("jacobian")
         if numbers is None:
-            raise NotJudged("no Jacobian was measured: scan with --jacobian, or check(..., jacobian=True)")
+            raise NotJudged(
+                "no Jacobian was measured: ask for it by actdiag scan --jacobian, or in Python by "
+                "actdiag.check(..., jacobian=True)"
+            )
         if isinstance(numbers, dict) and "reason" in numbers:
             raise NotJudged(str(numbers["reason"]))
         try:

@@ -52,16 +52,24 @@ class UnscaledInput(Rule):
     once: ClassVar[bool] = True
 
     largest: float = threshold(
-        10.0, "mean square: one decade of learning rate for the first layer, which goes with the square"
+        10.0,
+        "above it: a warning; "
+        "mean square: one decade of learning rate for the first layer, which goes with the square",
     )
     smallest: float = threshold(
-        1e-3, "mean square of what is not 0: three decades, all learning rates of the protocol (1e-3 to 1)"
+        1e-3,
+        "below it: a warning; "
+        "mean square of what is not 0: three decades, all learning rates of the protocol (1e-3 to 1)",
     )
     part: float = threshold(
-        0.05, "std_across / rms: its inverse square is the 400 steps of the protocol, as in AD206"
+        0.05,
+        "below it: a warning; "
+        "std_across / rms: its inverse square is the 400 steps of the protocol, as in AD206",
     )
     features: float = threshold(
-        400.0, "ratio of variances: as many steps as the protocol has, at the rate the largest feature bears"
+        400.0,
+        "above it: a warning; "
+        "ratio of variances: as many steps as the protocol has, at the rate the largest feature bears",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:
@@ -80,8 +88,8 @@ class UnscaledInput(Rule):
             yield self._found(
                 run,
                 row,
-                f"Feature {int(ratios.argmax())} of the input varies {times(float(ratios.max()) ** 0.5)} as "
-                f"much as the typical one: it alone decides which learning rate the first layer bears.",
+                f"Feature {int(ratios.argmax())} of the input varies {times(float(ratios.max()))} as much as "
+                "the typical one, by variance: it alone decides which learning rate the first layer bears.",
                 float(ratios.max()),
                 "features",
             )
@@ -107,11 +115,13 @@ class UnscaledInput(Rule):
         if not (small or square > self.largest) or _rescaled(run, row):
             return
         effect = "small: the first layer hardly learns" if small else "large for one learning rate"
+        zeros = "; zeros left out" if small and row["zero_fraction"] else ""
         yield self._found(
             run,
             row,
-            f"The input's rms is {numeral(row['rms'])} (from {numeral(row['min'])} to "
-            f"{numeral(row['max'])}), and initializers take 1. It is too {effect}.",
+            f"The input's mean square is {numeral(present if small else square)} (values from "
+            f"{numeral(row['min'])} to {numeral(row['max'])}{zeros}), and initializers take 1. "
+            f"It is too {effect}.",
             present if small else square,
             "smallest" if small else "largest",
         )

@@ -95,8 +95,19 @@ def _loss(run: Run) -> str:
     kind = str((run.facts.get("loss") or {}).get("kind") or (run.spec or {}).get("loss") or "")
     known = LOSSES.get(kind.lower().replace("_", "").removesuffix("loss"))
     if known is None:
-        raise NotJudged(f"what the loss takes is not known: {kind or 'there is none'}")
+        raise NotJudged(_why_unknown(kind))
     return known
+
+
+def _why_unknown(kind: str) -> str:
+    if not kind:
+        return "no loss function was seen (attach sees the model alone)"
+    if kind.startswith(product := "inner product of output"):
+        output = f"the output{kind.removeprefix(product)}"
+        return (
+            f"no targets were given, so the loss was the inner product of {output} with fixed random numbers"
+        )
+    return f"what the loss takes is not known: {kind}"
 
 
 def _output(run: Run) -> Table:

@@ -55,7 +55,9 @@ class Underflow(Rule):
     remedies_later: ClassVar[bool] = True
 
     share: float = threshold(
-        0.05, "Micikevicius et al. 2018, section 3.1: 5% below the smallest number do harm"
+        0.05,
+        "above it in the tensor's own format: a warning, in float16 alone: info; "
+        "Micikevicius et al. 2018, section 3.1: 5% below the smallest number do harm",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:
@@ -91,13 +93,15 @@ class Underflow(Rule):
 
     def _in_half(self, run: Run, rows: Table, shares: NDArray[np.float64]) -> Finding:
         worst = int(shares.argmax())
+        row = rows.row(worst)
         return self.finding(
             run,
             Severity.INFO,
             rows[shares > self.share],
-            f"In float16 {shares[worst]:.0%} of what is not zero in {_spelt(rows.row(worst))} would be "
-            "rounded to zero.",
-            "Before training in float16, scale the loss (torch.amp.GradScaler); bfloat16 needs none.",
+            f"In float16 {shares[worst]:.0%} of what is not zero in {_spelt(row)} would be rounded to zero; "
+            f"in {row['dtype']}, as run, {'next to ' if row['subnormal_fraction'] else ''}nothing is lost.",
+            "It concerns mixed precision only: before training in float16, scale the loss "
+            "(torch.amp.GradScaler); bfloat16 needs none.",
             measured=float(shares[worst]),
             expected=0.0,
             **self.against("share"),

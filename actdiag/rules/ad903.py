@@ -54,7 +54,9 @@ class Overflow(Rule):
     remedies_later: ClassVar[bool] = True
 
     share: float = threshold(
-        0.1, "of the largest number: one decade, the step between neighbouring learning rates of the protocol"
+        0.1,
+        "above it: a warning; "
+        "of the largest number: one decade, the step between neighbouring learning rates of the protocol",
     )
 
     def judge(self, run: Run) -> Iterator[Finding]:

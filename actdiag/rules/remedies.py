@@ -32,14 +32,31 @@ def even_out_or_later(run: Run, rows: Table) -> str:
     return even_out(run, rows) if run.step is None else LATER_REMEDY
 
 
-def even_out(run: Run, rows: Table) -> str:
-    """Return what keeps signal and gradient at one size from layer to layer."""
+def even_out(run: Run, rows: Table, alike: bool = False) -> str:
+    """Return what keeps signal and gradient at one size from layer to layer.
+
+    Args:
+        run: where it is needed.
+        rows: of the layers concerned.
+        alike: samples become alike, against which a norm over the batch alone helps.
+    """
     if run.spec is None:
-        return (
-            f"{initialise_modules(run, rows)} Where they are so already, put a norm before each activation, "
-            "or add residual connections."
-        )
+        return f"{initialise_modules(run, rows)} {_norm_or_residual(run, rows, alike)}"
     return _replace_activation(run.spec) or match_init(run.spec) or _restructure(run.spec)
+
+
+def _norm_or_residual(run: Run, rows: Table, alike: bool) -> str:
+    """Return what to put into a model of the user's own.
+
+    Sigmoid and its kin make samples alike: a LayerNorm keeps each sample's size, and they stay alike.
+    """
+    acts = set(run.hidden[run.hidden.among("layer", set(rows["layer"]))]["activation_after"])
+    unsuited = {act for act in acts if activation(act).partner is None}
+    when = "Or" if acts == unsuited else "Where they are so already,"
+    if acts == {"step"}:
+        return f"{when} add residual connections."
+    norm = "a BatchNorm (not a LayerNorm)" if alike or unsuited - {"step"} else "a norm"
+    return f"{when} put {norm} before each activation, or add residual connections."
 
 
 def match_init(spec: Mapping[str, Any]) -> str:

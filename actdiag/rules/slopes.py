@@ -34,11 +34,12 @@ class Slope(Rule, ABC):
             limit: the threshold that was crossed; `error` and `both` are the severe ones.
             more: said behind the message.
         """
+        per_layer = f", a factor of {numeral(ratio ** (1 / apart), 2)} per layer" if ratio else ""
         return self.finding(
             run,
             Severity.ERROR if limit in ("error", "both") else Severity.WARNING,
             found,
-            f"{message}, a factor of {numeral(ratio ** (1 / apart), 2)} per layer{more}.",
+            f"{message}{per_layer}{more}.",
             even_out(run, run.hidden[run.hidden.among("name", set(run.chain))]),
             measured=ratio,
             expected=1.0,
@@ -53,6 +54,7 @@ class Fade(Slope, ABC):
 
     both: float = threshold(
         1e-5,
+        "below it, where the ratio is below `floor`: an error; "
         "calibrated for both ways together (benchmarks/verdicts.md): of 357 networks that lose this much up "
         "and down 341 stay below 30% training accuracy on ten classes in the protocol, and none gets beyond "
         "61%",
@@ -74,7 +76,9 @@ class Fade(Slope, ABC):
             return self.slope(run, found, ratio, apart, message, "error" if ratio < error else "floor")
         more = (
             "; what tells samples apart on its way up and the gradient on its way down shrink "
-            f"{times(1.0 / together if together else math.inf)} together"
+            f"{times(1.0 / together)} together"
+            if together
+            else "; what tells samples apart on its way up, or the gradient on its way down, is lost"
         )
         severe = self.slope(run, found, ratio, apart, message, "both", more)
         return replace(severe, evidence={**severe.evidence, "both_ways": together})
