@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,6 +18,13 @@ from actdiag.types import Diagnosis, Finding, Outcome, Severity
 
 CAPPED = " (No error: the thresholds are made for the networks of actdiag scan, and this model may differ.)"
 LATER = " (Worth knowing only: the threshold is made for networks that training has not changed yet.)"
+CAUSES = {"AD501": ("AD",), "AD203": ("AD103",)}
+"""Rules told before what they bring about, however severe that is -> the beginnings of its codes.
+
+An unscaled input (AD501) alone makes gradients shrink, units saturate and samples look alike: what else is
+found may be gone once it is scaled, so its remedy is the one to follow first. A layer of dead units (AD203)
+passes no gradient down.
+"""
 MOST_STEPS = 50
 """Steps judged after the first; of more, as many as this, evenly spread, the last among them."""
 
@@ -34,8 +41,8 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
     A run that failed, whose facts hold an `error`, is not judged.
 
     Returns:
-        The findings, worst first and then by code, those about coverage last; the rules that found nothing;
-        and those that could not judge, with the reason.
+        The findings in the order of `in_order`: causes before what they bring about, else the worst first;
+        the rules that found nothing; and those that could not judge, with the reason.
 
     Raises:
         UsageError: no recording, or the settings are none or leave no rule.
@@ -64,7 +71,31 @@ def diagnose(recording: Recording, settings: Settings | None = None) -> Diagnosi
                 passed.append(Outcome(rule.code, rule.name, run.name))
     runs = {run: recording.meta["runs"][run] for run in recording.runs}.items()
     notes = tuple((run, str(note)) for run, facts in runs for note in facts.get("notes", ()))
-    return Diagnosis(recording.runs, tuple(_worst_first(findings)), tuple(passed), tuple(skipped), notes)
+    return Diagnosis(recording.runs, tuple(in_order(findings)), tuple(passed), tuple(skipped), notes)
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Return findings in the order in which they are told: follow the first one's remedy first.
+
+    The worst come first, among equals the causes in `CAUSES` and then by code; what was not seen (AD0xx) is
+    told after what was. A cause that is more than information stands as high as the worst of what it brings
+    about in its run: a warning of AD501 goes before an error of AD101.
+    """
+    found = [*findings]
+    ranks: dict[str, dict[str, int]] = {}
+    for each in found:
+        own = ranks.setdefault(each.run, {})
+        own[each.code] = max(each.severity.rank, own.get(each.code, 0))
+    return sorted(found, key=lambda each: _place(each, ranks[each.run]))
+
+
+def _place(finding: Finding, ranks: Mapping[str, int]) -> tuple[int, bool, int, str]:
+    """Return what a finding is sorted by, beside the worst severities of its run by code."""
+    code, rank, place = finding.code, finding.severity.rank, len(CAUSES)
+    if code in CAUSES and finding.severity is not Severity.INFO:
+        rank = max([rank, *(other for name, other in ranks.items() if name.startswith(CAUSES[code]))])
+        place = [*CAUSES].index(code)
+    return -rank, code.startswith("AD0"), place, code
 
 
 def check_diagnosis(recording: Recording, diagnosis: object) -> None:
@@ -135,13 +166,6 @@ def _dated(rule: Rule, finding: Finding, run: Run) -> Finding:
     message = f"{finding.message.removesuffix('.')} (from step {run.step})."
     remedy = finding.remedy if rule.remedies_later else LATER_REMEDY
     return replace(finding, message=message, remedy=remedy, step=run.step)
-
-
-def _worst_first(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort by severity and code; what was not seen is told after what was."""
-    return sorted(
-        findings, key=lambda found: (-found.severity.rank, found.code.startswith("AD0"), found.code)
-    )
 
 
 def _cap(rule: Rule, run: Run, finding: Finding) -> Finding:

@@ -8,9 +8,10 @@ from itertools import pairwise
 import pytest
 from recordings import Layer, made_up, over_time, with_module
 
-from actdiag.diagnosis import codes_found, diagnose
+from actdiag.diagnosis import codes_found, diagnose, in_order
 from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
+from actdiag.reporters.html import context
 from actdiag.rules import RULES
 from actdiag.settings import Settings
 from actdiag.tables import Table
@@ -94,6 +95,52 @@ def test_the_worst_comes_first_then_the_code() -> None:
         ("AD101", "warning"),
         ("AD204", "warning"),
     ]
+
+
+def unscaled(recording: Recording) -> Recording:
+    """Return the recording with raw pixels as its input."""
+    rows = recording.rows.assign(rms=recording.rows["rms"].mask(recording.rows["tensor"] == "input", 125.0))
+    return replace(recording, rows=rows)
+
+
+def told(recording: Recording) -> list[tuple[str, str]]:
+    return [(found.code, found.severity.value) for found in diagnose(recording).findings]
+
+
+def test_an_unscaled_input_comes_before_what_it_brings_about() -> None:
+    assert told(unscaled(made_up(VANISHING))) == [("AD501", "warning"), ("AD101", "error")]
+    assert told(unscaled(made_up(HEALTHY))) == [("AD501", "warning")]
+    twice = concatenate([made_up(VANISHING, run="a"), unscaled(made_up(HEALTHY, run="b"))])
+    assert told(twice) == [("AD101", "error"), ("AD501", "warning")]  # of another run: it is no cause there
+
+
+def test_every_output_says_to_scale_the_input_first() -> None:
+    recording = unscaled(made_up(VANISHING))
+    diagnosis = diagnose(recording)
+    first = diagnosis.findings[0]
+    assert context(recording, diagnosis)["main"] == first
+    backwards = replace(diagnosis, findings=diagnosis.findings[::-1])
+    assert [each["finding"].code for each in context(recording, backwards)["findings"]] == ["AD501", "AD101"]
+    assert first.remedy.startswith("Leave --no-standardise out") or first.remedy.startswith("Subtract each")
+    assert in_order(backwards.findings) == [*diagnosis.findings]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_dead_units_come_before_the_zero_gradient_that_they_leave(own: bool) -> None:
+    dead = Layer(preactivation_grad=0.0, dead_units=8.0, correlation=0.9, activation=0.0)
+    alive = Layer(dead_units=0.0, correlation=0.9)
+    recording = made_up([replace(alive, preactivation_grad=0.0), dead, alive], act="relu", own=own)
+    first, second = diagnose(recording).findings[:2]
+    assert (first.code, second.code, second.severity) == ("AD203", "AD103", Severity.ERROR)
+    assert first.severity is (Severity.ERROR if own else Severity.WARNING)
+    assert "every unit of layer 2 is dead (see AD203)" in second.message
+    assert first.remedy == second.remedy
+
+
+def test_what_is_worth_knowing_only_goes_before_nothing() -> None:
+    findings = diagnose(made_up(VANISHING)).findings
+    known = replace(findings[0], code="AD501", severity=Severity.INFO)
+    assert [found.code for found in in_order([known, *findings])] == ["AD101", "AD501"]
 
 
 def test_what_cannot_be_judged_says_why() -> None:

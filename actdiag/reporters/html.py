@@ -8,6 +8,7 @@ from typing import Any
 from actdiag import profiles
 from actdiag.comparisons import is_comparison
 from actdiag.coverage import Coverage
+from actdiag.diagnosis import in_order
 from actdiag.panels import activation_panels, gradient_panels
 from actdiag.recording import Recording
 from actdiag.reporters.base import REPORTERS
@@ -45,7 +46,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
     """Return what the template shows, for the run that stands for the verdict."""
     run = profiles.shown_run(recording, diagnosis)
     mine, facts = diagnosis.of(run.name), run.facts
-    findings = sorted(mine.findings, key=lambda finding: -finding.severity.rank)
+    findings = in_order(mine.findings)
     verdict = diagnosis.verdict
     return {
         "run": run.name,

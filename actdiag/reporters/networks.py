@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from actdiag.comparisons import ORDER, Cell, Comparison, Gain
+from actdiag.diagnosis import in_order
 from actdiag.numerals import numeral
 from actdiag.panels import Panel, activation_panels, gradient_panels
 from actdiag.profiles import Profile, backward_profile, forward_profile
@@ -84,8 +85,8 @@ class Network:
 
     @cached_property
     def findings(self) -> list[dict[str, Any]]:
-        """Return the findings, the worst first; a remedy that was told before is left out."""
-        found = sorted(self.diagnosis.findings, key=lambda finding: -finding.severity.rank)
+        """Return the findings in order; a remedy that was told before is left out."""
+        found = in_order(self.diagnosis.findings)
         told = [finding.remedy for finding in found]
         return [
             {**finding_words(finding), "again": finding.remedy in told[:place]}
