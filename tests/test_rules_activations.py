@@ -248,3 +248,21 @@ def test_dead_remedies_follow_the_activation() -> None:
 def test_size_growth_from_nothing_is_not_judged() -> None:
     assert "exactly zero" in reason("AD202", forward(0.0, 1.0))
     silent("AD202", forward(1.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "words"),
+    [
+        ("sigmoid", "AD101", "Or put a BatchNorm (not a LayerNorm) before each activation, or add residual"),
+        ("tanh", "AD101", "Where they are so already, put a norm before each activation, or add residual"),
+        (
+            "tanh",
+            "AD206",
+            "Where they are so already, put a BatchNorm (not a LayerNorm) before each activation",
+        ),
+        ("step", "AD101", "so no gradient passes it. Or add residual connections."),
+    ],
+)
+def test_a_norm_is_advised_where_it_helps(act: str, code: str, words: str) -> None:
+    layers = [Layer(preactivation_grad=0.01), Layer(), Layer(std_across=0.01)]
+    assert words in found(code, made_up(layers, act=act, own=False)).remedy

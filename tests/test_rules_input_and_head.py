@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from judging import judged
+from judging import reason
 from recordings import Layer, made_up
 from torch import nn
 from torch.nn import functional
@@ -17,7 +17,9 @@ from torch.nn import functional
 from actdiag import RunSpec, check, scan
 from actdiag.diagnosis import diagnose
 from actdiag.examples import Functional, batches, softmax_twice
+from actdiag.numerals import numeral
 from actdiag.rules.ad501 import _median
+from actdiag.rules.base import times
 from actdiag.types import Diagnosis, Finding, Severity
 
 RANDOM = np.random.default_rng(0)
@@ -104,13 +106,20 @@ def test_input_of_raw_pixels() -> None:
 def test_input_that_is_scaled_twice() -> None:
     (finding,) = given(NORMAL / 255.0)
     assert "is too small" in finding.message
+    assert f"mean square is {numeral(finding.evidence['measured'])} (values" in finding.message
+
+
+def test_input_that_is_small_where_it_is_not_zero() -> None:
+    (finding,) = given(NORMAL / 255.0 * (RANDOM.random(NORMAL.shape) < 0.5))
+    assert f"mean square is {numeral(finding.evidence['measured'])} (values" in finding.message
+    assert "; zeros left out)" in finding.message
 
 
 def test_input_with_one_large_feature() -> None:
     table = NORMAL.copy()
     table[:, 5] *= 40.0
     finding = next(finding for finding in given(table) if "Feature" in finding.message)
-    assert "Feature 5 of the input varies " in finding.message
+    assert f"Feature 5 of the input varies {times(finding.evidence['measured'])}" in finding.message
     variances, sizes = table.var(0), np.abs(table).max(0) ** 2
     assert finding.evidence["measured"] == pytest.approx(
         min(variances[5] / np.median(variances), sizes[5] / np.median(sizes)), rel=1e-4
@@ -177,9 +186,11 @@ def test_head_before_a_loss_that_is_not_known_is_not_judged() -> None:
     diagnosis = check(softmax_twice(), inputs, targets, lambda y, t: functional.nll_loss(y.log(), t))
     assert not of("AD502", diagnosis)
     assert "AD502" in {outcome.code for outcome in diagnosis.skipped}
-    assert (
-        "no loss function was seen (attach sees the model alone)"
-        in judged("AD502", made_up([Layer()], own=False)).skipped[0].reason
+    unseen = "no loss function was seen (attach sees the model alone)"
+    assert reason("AD502", made_up([Layer()], own=False)) == unseen
+    untold = {outcome.code: outcome.reason for outcome in check(softmax_twice(), inputs).skipped}["AD502"]
+    assert untold == (
+        "no targets were given, so the loss was the inner product of the output with fixed random numbers"
     )
 
 

@@ -193,3 +193,18 @@ def test_chained_names_survive() -> None:
     """A model of the user's own, where numbers are not the order."""
     recording = speeds(1, 1, 1, 2e4, 1, 1, own=False)
     assert found("AD104", chained(recording, ("head", "layer6.linear"))).layers == (4,)
+
+
+@pytest.mark.parametrize(
+    ("own", "residual", "kind", "words"),
+    [
+        (True, True, "other", "The residual sums after layer 2 share"),
+        (True, True, "norm", "The outputs of the norm behind layer 2 share"),
+        (False, False, "other", "The outputs of layer2.norm, after layer 2, share"),
+    ],
+)
+def test_a_mean_is_told_of_what_has_it(own: bool, residual: bool, kind: str, words: str) -> None:
+    layers = [Layer(), Layer(activation=1.0, output=2.0, mean=1.9)]
+    recording = made_up(layers, own=own, spec={"residual": residual})
+    recording = with_module(recording, "layer2.norm", kind=kind)
+    assert words in found("AD205", recording).message
