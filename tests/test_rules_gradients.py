@@ -212,3 +212,9 @@ def test_zero_a_few_layers_of_step_units_leave_something_to_the_head(depth: int,
     finding = found("AD103", recording)
     assert finding.severity is severity
     assert ("the head alone learns" in finding.message) == (severity is Severity.WARNING)
+
+
+def test_where_dropout_may_have_closed_every_way_it_is_named() -> None:
+    finding = found("AD103", scan(RunSpec(depth=3, width=8, batch=16, act="relu", init="he", dropout=0.95)))
+    assert "zero in 3 of 3 hidden layers: dropout left no way open on this batch" in finding.message
+    assert finding.remedy.startswith("Lower the dropout probability")

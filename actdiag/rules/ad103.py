@@ -17,6 +17,7 @@ from actdiag.types import Finding, Severity
 STEP = "the derivative of step is 0 wherever it exists"
 HEAD_LEARNS = "; the head alone learns, from features that are never trained"
 UNDERFLOW = "it underflowed, falling below the smallest number of its format"
+MASKED = "dropout left no way open on this batch, or the gradient underflowed"
 CUT = "the graph is cut: detach(), no_grad() or an output that is not used"
 FIND_THE_CUT = "Find what cuts the graph behind them; if it is meant to be so, use requires_grad_(False)."
 
@@ -32,9 +33,9 @@ class ZeroGradient(Rule):
 
     Why it matters:
         Such a layer never moves. The causes differ: an activation without derivative (step), weights that
-        are all zero, a layer whose units are all dead or saturated, or a gradient below the smallest
-        number of its format. One case is harmless: a head (or the end of a residual branch) that starts at
-        zero while what lies before it does not. It moves in the first step, and then lets gradient through;
+        are all zero, a layer whose units are all dead or saturated, dropout that leaves no unit, or a
+        gradient below the smallest number of its format. One case is harmless: a head (or the end of a
+        residual branch) that starts at zero while what lies before it does not. It moves in the first step, and then lets gradient through;
         that is reported as info. A norm whose scale starts at zero is the same. In a few layers of step
         units the head alone may learn something from what random weights make of the input: that is a
         warning, and the layers are not trained all the same.
@@ -206,6 +207,8 @@ def _cause(run: Run, zero: Table, otherwise: str = UNDERFLOW) -> tuple[str, str]
         return f"every unit of layer {top} is dead (see AD203)", against_death(run, zero)
     if (at_top["saturated_fraction"] == 1).any():
         return f"every unit of layer {top} is saturated", even_out(run, zero)
+    if otherwise == UNDERFLOW and run.modules.among("kind", ["dropout"]).any():
+        return MASKED, f"Lower the dropout probability, or measure more samples. Else: {even_out(run, zero)}"
     return otherwise, even_out(run, zero)
 
 
