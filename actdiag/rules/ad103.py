@@ -32,13 +32,13 @@ class ZeroGradient(Rule):
         another word: a small gradient still has a direction.
 
     Why it matters:
-        Such a layer never moves. The causes differ: an activation without derivative (step), weights that
-        are all zero, a layer whose units are all dead or saturated, dropout that leaves no unit, or a
-        gradient below the smallest number of its format. One case is harmless: a head (or the end of a
-        residual branch) that starts at zero while what lies before it does not. It moves in the first step, and then lets gradient through;
-        that is reported as info. A norm whose scale starts at zero is the same. In a few layers of step
-        units the head alone may learn something from what random weights make of the input: that is a
-        warning, and the layers are not trained all the same.
+        Such a layer never moves. The causes differ: an activation without derivative (step), weights that are
+        all zero, a layer whose units are all dead or saturated, dropout that leaves no unit, or a gradient
+        below the smallest number of its format. One case is harmless: a head (or the end of a residual
+        branch) that starts at zero while what lies before it does not. It moves in the first step, and then
+        lets gradient through; that is reported as info. A norm whose scale starts at zero is the same. In a
+        few layers of step units the head alone may learn something from what random weights make of the
+        input: that is a warning, and the layers are not trained all the same.
 
     What to do:
         Remove the cause the finding names.
