@@ -69,6 +69,10 @@ def test_the_remedy_speaks_of_modules_in_a_model_of_ones_own() -> None:
     assert "--" not in remedy
 
 
+def without_fans(recording: Recording) -> Recording:
+    return replace(recording, modules=recording.modules.assign(fan_out=0))
+
+
 @pytest.mark.parametrize(
     ("recording", "words"),
     [
@@ -76,6 +80,7 @@ def test_the_remedy_speaks_of_modules_in_a_model_of_ones_own() -> None:
         (drawn(1.0, spec={"residual": True}), "residual sums set"),
         (with_module(drawn(1.0), "layer1.norm", calls=1, kind="norm"), "norms set the signal's size"),
         (made_up([Layer()] * 3), "the fans of no hidden layer's weights are known"),
+        (without_fans(drawn(2.0)), "the fans of no hidden layer's weights are known"),
         (drawn(0.0), "the weights do not vary"),
     ],
 )

@@ -181,7 +181,7 @@ def _known(run: Run, rows: Table) -> Iterator[Weights]:
     for name, layer, after, fan_in, fan_out in run.hidden.each(
         "name", "layer", "activation_after", "fan_in", "fan_out"
     ):
-        if fan_in and name in numbers:
+        if fan_in and fan_out and name in numbers:
             (rms, mean, count), act = numbers[name], activation(after)
             yield Weights(layer, name, act, _variance(rms, mean), fan_in, fan_out, count, _needed(act))
 
