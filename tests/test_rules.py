@@ -170,3 +170,7 @@ def test_the_first_layer_that_is_not_finite_is_named() -> None:
     broken = Layer(broken={"activation": (1, 0)})
     expected = "the activation of layer 2 is not finite (see AD901)"
     assert reason("AD201", made_up([Layer(), broken, broken])) == expected
+
+
+def test_rules_are_told_by_their_codes() -> None:
+    assert list(RULES) == sorted(RULES)

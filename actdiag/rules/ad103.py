@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from actdiag.coverage import some
-from actdiag.rules.ad203 import against_death
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
-from actdiag.rules.remedies import even_out
+from actdiag.rules.remedies import against_death, even_out
 from actdiag.tables import Table, stacked
 from actdiag.types import Finding, Severity
 

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
-from actdiag.rules.remedies import even_out
+from actdiag.rules.remedies import against_death
 from actdiag.tables import Row, Table
 from actdiag.theory import dead_share
 from actdiag.types import Finding, Severity
@@ -133,14 +133,3 @@ def _correlations(run: Run, rows: Table) -> list[float]:
     defined = np.where(np.isnan(values), 1.0, values).tolist()
     known = dict(zip(entering["layer"].tolist(), defined, strict=True))
     return [known.get(layer, math.nan) for layer in rows["layer"].tolist()]
-
-
-def against_death(run: Run, rows: Table) -> str:
-    """Return what keeps the units of these layers from being dead."""
-    if run.spec is None:
-        return "Start biases at 0 and weights with mean 0, lower the learning rate, or use a leaky ReLU."
-    if run.spec["bias"]:
-        return f"Use --bias 0: {run.spec['bias']:g} shifts the preactivations. Or take --act leaky_relu."
-    if str(run.spec["act"]) == "step":
-        return even_out(run, rows)
-    return f"{even_out(run, rows)} Or take --act leaky_relu, which cannot die."

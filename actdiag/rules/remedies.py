@@ -118,3 +118,14 @@ def _restructure(spec: Mapping[str, Any]) -> str:
     else:
         change = f"--norm batch, --residual, or {fewer}"
     return f"{spec['init']} is the usual initializer for {spec['act']} already: use {change}."
+
+
+def against_death(run: Run, rows: Table) -> str:
+    """Return what keeps the units of these layers from being dead."""
+    if run.spec is None:
+        return "Start biases at 0 and weights with mean 0, lower the learning rate, or use a leaky ReLU."
+    if run.spec["bias"]:
+        return f"Use --bias 0: {run.spec['bias']:g} shifts the preactivations. Or take --act leaky_relu."
+    if str(run.spec["act"]) == "step":
+        return even_out(run, rows)
+    return f"{even_out(run, rows)} Or take --act leaky_relu, which cannot die."
