@@ -38,8 +38,10 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.samp
     ]
 )
 """Any text that a file can hold; what a reader of tables may take for something else more often."""
-COUNTS = st.integers(-(2**63), 2**63 - 1)
-FLOATS = COUNTS.map(lambda bits: float(struct.unpack("d", struct.pack("q", bits))[0]))
+COUNTS = st.integers(0, 2**63 - 1)
+FLOATS = st.integers(-(2**63), 2**63 - 1).map(
+    lambda bits: float(struct.unpack("d", struct.pack("q", bits))[0])
+)
 """Every bit pattern; any NaN is as good as another."""
 KINDS = {"str": WORDS, "int64": COUNTS, "float64": FLOATS, "bool": st.booleans()}
 PLAIN = st.recursive(
@@ -77,6 +79,8 @@ def recordings(draw: st.DrawFn) -> Recording:
         draw(st.dictionaries(indices, values, max_size=len(rows) and 3))
         for values in (histograms(4096), histograms(128), unit_arrays())
     ]
+    for row, units in tables[2].items():
+        rows[row]["units"] = units.shape[1]
     meta = {"schema": schema.VERSION, "runs": {run: draw(FACTS) for run in runs}, "more": draw(PLAIN)}
     return Recording(frame(rows, schema.ROWS), frame(draw(_records(schema.MODULES, runs)), schema.MODULES),
                      *tables, meta=meta)  # fmt: skip
