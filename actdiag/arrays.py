@@ -181,7 +181,8 @@ class Histograms(Stored):
             raise ValueError(f"a histogram of {size} bins has a bin {bins.max()}")
         table = cls.adjacent(rows, lengths, bins, counts, size)
         rises = np.diff(bins.astype(np.int64)) > 0
-        rises[table.starts[1:][lengths[1:] > 0] - 1] = True  # where the next histogram begins
+        begins = table.starts[lengths > 0]
+        rises[begins[begins > 0] - 1] = True  # from one histogram to the next
         _check(rows, lengths, bool(rises.all()) and not (counts <= 0).any())
         return table
 

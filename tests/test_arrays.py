@@ -174,3 +174,10 @@ def test_blocks_are_packed_as_numpy_computes_them() -> None:
         if row in linear:
             np.testing.assert_array_equal(linear[row], native.linear_of(state.content))
     assert np.isnan(units.seen).tolist() == [False, False, False, True, False, True, False, True]
+
+
+def test_an_empty_histogram_before_another_is_read() -> None:
+    first, second = np.zeros(8, np.int64), np.bincount([3], minlength=8).astype(np.int64)
+    table = Histograms.of({0: first, 1: second}, 8)
+    back = Histograms.read(8, **dict(table.saved()))
+    assert [back[row].tolist() for row in (0, 1)] == [[0] * 8, [0, 0, 0, 1, 0, 0, 0, 0]]

@@ -39,9 +39,8 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12) | st.samp
 )
 """Any text that a file can hold; what a reader of tables may take for something else more often."""
 COUNTS = st.integers(0, 2**63 - 1)
-FLOATS = st.integers(-(2**63), 2**63 - 1).map(
-    lambda bits: float(struct.unpack("d", struct.pack("q", bits))[0])
-)
+BITS = st.integers(-(2**63), 2**63 - 1)
+FLOATS = BITS.map(lambda bits: float(struct.unpack("d", struct.pack("q", bits))[0]))
 """Every bit pattern; any NaN is as good as another."""
 KINDS = {"str": WORDS, "int64": COUNTS, "float64": FLOATS, "bool": st.booleans()}
 PLAIN = st.recursive(
