@@ -284,12 +284,12 @@ class Diagnosis:
         Raises:
             UsageError: it is of other runs.
         """
-        if run not in self._parts:
+        if self._parts and run not in self._parts:
             known = ", ".join(self.runs[:3]) + ", ..." * (len(self.runs) > 3)
             raise UsageError(
                 f"unknown run '{run}': expected one of diagnosis.runs, as {known or 'there is none'}"
             )
-        return self._parts[run]
+        return self._parts.get(run, Diagnosis((run,)))
 
     @cached_property
     def _parts(self) -> dict[str, Diagnosis]:
