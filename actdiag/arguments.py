@@ -9,8 +9,8 @@ from typing import Any
 
 from actdiag.errors import UsageError
 
-LONGEST = 240
-"""Bytes of a name: file systems take 255, and a folder being replaced has neighbours of longer names."""
+LONGEST = 255
+"""Bytes of a name, as file systems take them."""
 
 
 def whole(name: str, value: Any, least: int | None = None) -> int:

@@ -263,7 +263,7 @@ def test_ad402_takes_thresholds_and_says_why_it_cannot_judge() -> None:
     assert judged("AD402", with_numbers(top_share=0.3), "AD402.share=0.2").findings
     assert reason("AD402", with_numbers(reason="no way")) == "no way"  # type: ignore[arg-type]
     scanned = diagnose(actdiag.scan(RunSpec(depth=3, width=16, batch=16)))
-    assert "scan with --jacobian" in {o.code: o.reason for o in scanned.skipped}["AD402"]
+    assert "ask for it by actdiag scan --jacobian" in {o.code: o.reason for o in scanned.skipped}["AD402"]
 
 
 def test_the_numbers_kept_are_those_of_the_run() -> None:

@@ -103,7 +103,7 @@ BY_HAND = [
     _line("attach my.nets:build --data my.data:batches --out /dev/null/a", "/dev/null is a file", 1),
     _line("fix my.nets:build --data my.data:batches --out .", "--out '.'", 1),
     _line("fix my.nets:build --data my.data:batches --out /dev/null/a", "/dev/null is a file", 1),
-    _line("fix my.nets:build --data my.data:batches --apply /dev/null", "/dev/null exists", 1),
+    _line("fix my.nets:build --data my.data:batches --apply /dev/null", "/dev/null: it is no", 1),
     _line("fix my.nets:build --data my.data:batches --apply /nowhere/a.pt", "/nowhere/a.pt", 1),
     _line("reproduce he2015 --out .", "--out '.'", 1),
     _line("reproduce he2015 --out /dev/null", "/dev/null is a file", 1),

@@ -57,6 +57,8 @@ def grid(
     if gain is not None and not any(value is not None for value in gains.values()):
         raise UsageError(f"none of {', '.join(inits)} has a gain to set: leave --gain out")
     acts = all_or(acts, list(ACTIVATIONS))
+    for depth, width in product(depths, widths):
+        replace(base, depth=depth, width=width)
     check_size(len(depths) * len(widths) * len(acts) * len(inits) * seeds, min(depths))
     places = product(depths, widths, acts, inits, range(seeds))
     return tuple(
@@ -76,8 +78,9 @@ def check_size(cells: int, depth: int, workers: int = 1) -> None:
     Raises:
         UsageError: they do not fit.
     """
-    what = f"a grid of {cells} networks{f' by {workers} workers' if workers > 1 else ''}"
-    check_fits(grid_bytes(cells, depth, workers), what, "ask for fewer networks, draws or workers")
+    what = f"a grid of {cells} network{'s' * (cells != 1)}{f' by {workers} workers' if workers > 1 else ''}"
+    smaller = f"ask for fewer networks, draws{', layers or workers' if workers > 1 else ' or layers'}"
+    check_fits(grid_bytes(cells, depth, workers), what, smaller)
 
 
 def all_or(names: Sequence[str], every: Sequence[str]) -> list[str]:

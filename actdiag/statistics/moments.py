@@ -10,6 +10,8 @@ FLOAT32_MAX = torch.finfo(torch.float32).max
 SQUARABLE = (1e-100, 1e100)
 """Magnitudes whose squares float64 adds up with room to spare; those of all other types are among them."""
 _SQUARABLE_FLOAT32 = (1e-12, 1e12)
+MANY = 2.0**64
+"""More values than there ever are: the largest numbers, divided by it, add up."""
 
 
 class Moments(NamedTuple):
@@ -18,12 +20,12 @@ class Moments(NamedTuple):
     The pivot p is near the mean and exact in float32, so that the difference of two pivots is exact in
     float64 and two states add up as accurately as one pass over all values. The scale s, a 0-d power of two,
     is 1 unless the largest magnitude lies outside `SQUARABLE`, as it can in a float64 tensor, or where sums
-    are float32.
+    are float32. The first sum keeps small units exact beside large ones, so it is divided by f = `spare(s)`.
     """
 
     n: torch.Tensor  # finite values
     pivot: torch.Tensor  # p
-    first: torch.Tensor  # sum (x - p)
+    first: torch.Tensor  # sum (x - p) / f
     second: torch.Tensor  # sum ((x - p) / s)^2
     scale: torch.Tensor  # s
 
@@ -66,12 +68,25 @@ def _pivot(mean: torch.Tensor) -> torch.Tensor:
 
 def _about(n: torch.Tensor, pivot: torch.Tensor, deviation: torch.Tensor, wide: bool) -> Moments:
     """Return the sums over deviations from the pivot, which are overwritten."""
-    first = deviation.sum(0)
     if not wide:
         scale = torch.ones((), dtype=pivot.dtype, device=pivot.device)
-        return Moments(n, pivot, first, deviation.square_().sum(0), scale)
+        return Moments(n, pivot, deviation.sum(0), deviation.square_().sum(0), scale)
     scale = _scale(deviation, pivot)
+    first = deviation.div(spare(scale)).sum(0)
     return Moments(n, pivot, first, deviation.div_(scale).square_().sum(0), scale)
+
+
+def spare(scale: torch.Tensor) -> torch.Tensor:
+    """Return f, what the first sum is divided by for a scale s: s, but at least 1 and at most 2^64."""
+    return scale.clamp(1.0, MANY)
+
+
+def means(values: torch.Tensor, n: torch.Tensor | int, wide: bool) -> torch.Tensor:
+    """Return (samples, units) means of n values each, of (samples, positions, units) that is 0 elsewhere."""
+    plain = values.sum(1) / n
+    if not wide:
+        return plain
+    return torch.where(plain.isfinite(), plain, (values / MANY).sum(1) / n * MANY)
 
 
 def merge(a: Moments, b: Moments) -> Moments:
@@ -95,10 +110,11 @@ def _shift(state: Moments, pivot: torch.Tensor, scale: torch.Tensor) -> tuple[to
     With d = p - p' and S = sum (x - p): sum (x - p') = S + n d and
     sum (x - p')^2 = sum (x - p)^2 + d (2 S + n d).
     """
-    d = torch.where(state.n > 0, state.pivot - pivot, 0.0)
-    first = state.first + state.n * d
+    d, f = torch.where(state.n > 0, state.pivot - pivot, 0.0), spare(scale)
+    before = state.first * (spare(state.scale) / f)
+    first = before + state.n * (d / f)
     second = state.second * (state.scale / scale).clamp(max=1.0).square()  # above 1 it is a sum of zeros
-    return first, second + (d / scale) * ((state.first + first) / scale)
+    return first, second + (d / scale) * ((before + first) * (f / scale))
 
 
 def _scale(deviation: torch.Tensor, pivot: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from actdiag import schema
 from actdiag.statistics import quantiles
+from actdiag.statistics.moments import MANY
 from actdiag.statistics.packing import Packed
 
 Floats = NDArray[np.float64]
@@ -76,10 +77,13 @@ class UnitMoments(NamedTuple):
     def of(cls, sums: Floats, scale: Floats | None, rows: Rows) -> UnitMoments:
         """Return the moments about the mean; mean and m2 are NaN for a unit without finite values."""
         n, pivot, first, second = sums
-        unit_scale = 1.0 if scale is None else rows.spread(scale)
-        offset = first / n
-        m2 = np.maximum(second - (first / unit_scale) * (offset / unit_scale), 0.0)
-        return cls(n, pivot + offset, m2, np.ones(1) if scale is None else scale, unit_scale)
+        if scale is None:
+            offset = first / n
+            return cls(n, pivot + offset, np.maximum(second - first * offset, 0.0), np.ones(1), 1.0)
+        unit_scale, spare = rows.spread(scale), rows.spread(np.clip(scale, 1.0, MANY))
+        offset, down = first / n, spare / unit_scale
+        m2 = np.maximum(second - (first * down) * (offset * down), 0.0)
+        return cls(n, pivot + offset * spare, m2, scale, unit_scale)
 
     @property
     def std(self) -> Floats:
@@ -177,12 +181,12 @@ def _pool(units: UnitMoments, alive: Mask, rows: Rows) -> tuple[Floats, Floats, 
     """Return mean, std and rms of each row over all units, by the law of total variance."""
     total = rows.sum(units.n)
     mean, m2 = _known(units.mean, alive), _known(units.m2, alive)
-    pivot = mean[rows.first(alive)] if mean.size else np.zeros(len(total))
-    centre = pivot + rows.sum(units.n * (mean - rows.spread(pivot))) / total
-    apart = (mean - rows.spread(centre)) / units.unit_scale
-    variance = (rows.sum(m2) + rows.sum(units.n * apart**2)) / total
-    rms = np.sqrt(variance + (centre / units.scale) ** 2)
-    return centre, units.scale * np.sqrt(variance), units.scale * rms
+    scaled = mean / units.unit_scale
+    pivot = scaled[rows.first(alive)] if mean.size else np.zeros(len(total))
+    centre = pivot + rows.sum(units.n * (scaled - rows.spread(pivot))) / total
+    variance = (rows.sum(m2) + rows.sum(units.n * (scaled - rows.spread(centre)) ** 2)) / total
+    rms = np.sqrt(variance + centre**2)
+    return units.scale * centre, units.scale * np.sqrt(variance), units.scale * rms
 
 
 def _known(values: Floats, known: Mask) -> Floats:

@@ -56,7 +56,7 @@ def _observe_finite(
     tensor: torch.Tensor, values: torch.Tensor, log: torch.Tensor, linear: torch.Tensor | None
 ) -> Content:
     exact, flat, wide = values.double(), values.flatten(0, 1), is_wide(tensor)
-    means = exact.mean(1) if values.shape[1] > 1 else None
+    means = moments.means(exact, values.shape[1], wide) if values.shape[1] > 1 else None
     same_bins = tensor.dtype in (torch.float32, torch.bfloat16)  # their zeros and subnormals share bins
     counts = counters.observe_finite(tensor, log) if same_bins else counters.observe(tensor)
     pooled = moments.observe_finite(exact.flatten(0, 1), wide, own=exact is not values)
@@ -67,7 +67,7 @@ def _observe_finite(
 def _across(exact: torch.Tensor, finite: torch.Tensor, wide: bool) -> Moments:
     """Return the moments of each sample's mean over its finite positions, (samples, units)."""
     n = finite.sum(1, dtype=exact.dtype)
-    means = exact.masked_fill(~finite, 0.0).sum(1) / n.clamp(min=1.0)
+    means = moments.means(exact.masked_fill(~finite, 0.0), n.clamp(min=1.0), wide)
     return moments.observe(means, n > 0, wide)
 
 

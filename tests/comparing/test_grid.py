@@ -58,6 +58,8 @@ def test_a_gain_is_for_those_that_have_one() -> None:
         ({"inits": ["xaver"]}, "unknown initializer 'xaver': did you mean 'xavier'"),
         ({"inits": ["normal"]}, "initializer 'normal' needs its number: write normal:0.01"),
         ({"depths": [3, -1]}, "depth is a whole number >= 0, got -1"),
+        ({"depths": [3, 10**400]}, "depth is a whole number <= 2147483647, got 1000"),
+        ({"widths": [10**400]}, "width is a whole number <= 2147483647, got 1000"),
     ],
 )
 def test_what_no_grid_can_be_made_of_is_told(more: dict[str, object], words: str) -> None:
@@ -73,7 +75,7 @@ def test_a_grid_whose_results_no_memory_holds_is_refused_before_it_is_spanned(
         spanned(seeds=10**9)
     assert re.fullmatch(
         r"a grid of 1000000000 networks needs about \d+ TB of memory and 10 GB are free: "
-        "ask for fewer networks, draws or workers",
+        "ask for fewer networks, draws or layers",
         str(caught.value),
     )
     with pytest.raises(UsageError, match=r"^a grid of 5 networks by 100000 workers needs about 30 TB of"):

@@ -26,10 +26,18 @@ def tensors(draw: st.DrawFn, units: int | None = None, dtype: torch.dtype | None
     shape = [draw(st.integers(0, 5)), *draw(st.sampled_from([[], [1], [3]]))]
     shape.append(draw(st.integers(0, 4)) if units is None else units)
     half = 1 << (bits - 1)
-    patterns = st.integers(-half, half - 1) | st.sampled_from([0, -half, 1, half - 1]) | _spread(bits)
+    patterns = st.integers(-half, half - 1) | st.sampled_from(_extremes(kind)) | _spread(bits)
     flat = draw(st.lists(patterns, min_size=math.prod(shape), max_size=math.prod(shape)))
     tensor = torch.tensor(flat, dtype=integers).reshape(shape).view(kind)
     return _laid_out(draw(st.sampled_from(["plain", "transposed", "strided", "broadcast"])), tensor)
+
+
+def _extremes(dtype: torch.dtype) -> list[int]:
+    """Return the bits of both zeros, the smallest and largest numbers of both signs, infinity and a NaN."""
+    integers, bits = DTYPES[dtype]
+    half, limits = 1 << (bits - 1), torch.finfo(dtype)
+    numbers = torch.tensor([limits.smallest_normal, limits.max, limits.min, torch.inf], dtype=dtype)
+    return [0, -half, 1, 1 - half, half - 1, *numbers.view(integers).tolist()]
 
 
 def _spread(bits: int) -> st.SearchStrategy[int]:
