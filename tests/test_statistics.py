@@ -269,3 +269,19 @@ def test_units_of_the_smallest_numbers_stand_beside_others(tiny: float, apart: b
 def test_the_largest_float_is_measured(value: float) -> None:
     numbers = describe(observe(torch.tensor([[value]], dtype=torch.float64))).numbers
     assert (numbers["mean"], numbers["rms"], numbers["std"]) == (value, abs(value), 0.0)
+
+
+@pytest.mark.parametrize("signs", [(1, 1, 1, 1), (1, -1, 0, 0), (-1, 0, 0, -1), (1, 1, -1, -1), (-1, -1, 1, 1)])
+@pytest.mark.parametrize("shape", [(4, 1), (2, 2), (1, 4), (2, 2, 1), (1, 4, 1)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_largest_floats_add_up(signs: tuple[int, ...], shape: tuple[int, ...], apart: bool) -> None:
+    """As the same signs of ordinary size do, whether in samples, positions or units."""
+    small = torch.tensor(signs, dtype=torch.float64).reshape(shape)
+    large = small * sys.float_info.max
+    half = shape[0] // 2
+    state = merge(observe(large[:half]), observe(large[half:])) if apart else observe(large)
+    numbers, ordinary = describe(state).numbers, describe(observe(small)).numbers
+    for name in ("mean", "std", "rms", "std_across"):
+        expected = sys.float_info.max * ordinary[name]
+        assert numbers[name] == pytest.approx(expected, rel=1e-12, abs=1e296, nan_ok=True), name
+    assert numbers["correlation"] == pytest.approx(ordinary["correlation"], abs=1e-12, nan_ok=True)
