@@ -17,7 +17,7 @@ from actdiag.diagnosis import check_diagnosis, diagnose
 from actdiag.errors import UsageError, unknown_name
 from actdiag.plots import Picture
 from actdiag.plots.single import HEADINGS, TENSORS, draw_profile
-from actdiag.plots.style import shortened, styled
+from actdiag.plots.style import caption, styled
 from actdiag.profiles import title
 from actdiag.recording import Recording, check_recording
 from actdiag.rules.base import Run
@@ -113,8 +113,7 @@ def _alone(view: Run, tensor: str, ax: Axes | None) -> Axes:
     figure = pyplot.figure(figsize=(5.5, 4.0), layout="constrained") if ax is None else ax.figure
     with styled():
         ax = ax or figure.add_subplot()
-        words = f"{title(view)}: {HEADINGS[tensor]}"
-        ax.set_title(shortened(words, 60), loc="left", size=9)
+        caption(ax, f"{title(view)}: {HEADINGS[tensor]}", size=9)
         draw_profile(ax, view, tensor)
     return ax
 

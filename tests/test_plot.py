@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
-from fake_recording import attached, diagnosis, simulate
+from fake_recording import attached, called, diagnosis, simulate
 from grids import failing, grid
 from matplotlib import pyplot
 from matplotlib.axes import Axes
@@ -59,6 +59,15 @@ def test_histograms_are_on_the_axes_given() -> None:
     assert actdiag.plot.distributions(recording, ax=own) is own
     assert bars(own) == 6
     assert bars(actdiag.plot.distributions(recording, tensor="gradient")) == 3
+
+
+def test_names_are_never_read_as_tex_on_anybodys_axes() -> None:
+    renamed = called("$\\frac{$", simulate(2)[0])
+    for draw in (actdiag.plot.distributions, actdiag.plot.profile):
+        for tensor in ("activation", None):
+            axes = draw(renamed, pyplot.subplots()[1], tensor=tensor)
+            assert axes.get_title(loc="left").startswith("$\\frac{$")
+            axes.figure.canvas.draw()
 
 
 def test_a_model_of_ones_own_is_drawn() -> None:

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from fake_recording import Floats, diagnosis, fake, first_run, simulate
+from fake_recording import Floats, called, diagnosis, fake, first_run, simulate
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -237,17 +237,7 @@ def test_a_histogram_that_was_not_kept_is_said() -> None:
 
 
 def test_names_are_never_read_as_tex() -> None:
-    name = "$\\frac{$ \u4e2d <b>"
-    recording, _, _ = simulate(2)
-    facts = dict(next(iter(recording.meta["runs"].values())), spec=None)
-    renamed = Recording(
-        recording.rows.assign(run=name),
-        recording.modules.assign(run=name),
-        recording.histograms,
-        recording.linear,
-        {},
-        {**recording.meta, "runs": {name: facts}},
-    )
+    renamed = called("$\\frac{$ \u4e2d <b>", simulate(2)[0])
     assert words(plots.profile(first_run(renamed)).figure())[0] == "$\\frac{$ ? <b>"
     assert len(REPORTERS["png"](renamed, diagnosis(renamed))) == 2
 

@@ -271,7 +271,9 @@ def test_the_largest_float_is_measured(value: float) -> None:
     assert (numbers["mean"], numbers["rms"], numbers["std"]) == (value, abs(value), 0.0)
 
 
-@pytest.mark.parametrize("signs", [(1, 1, 1, 1), (1, -1, 0, 0), (-1, 0, 0, -1), (1, 1, -1, -1), (-1, -1, 1, 1)])
+@pytest.mark.parametrize(
+    "signs", [(1, 1, 1, 1), (1, -1, 0, 0), (-1, 0, 0, -1), (1, 1, -1, -1), (-1, -1, 1, 1)]
+)
 @pytest.mark.parametrize("shape", [(4, 1), (2, 2), (1, 4), (2, 2, 1), (1, 4, 1)])
 @pytest.mark.parametrize("apart", [False, True])
 def test_the_largest_floats_add_up(signs: tuple[int, ...], shape: tuple[int, ...], apart: bool) -> None:

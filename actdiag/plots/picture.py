@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from actdiag.plots.style import MUTED, blank_figure, head, shortened, spelt, styled
+from actdiag.plots.style import MUTED, blank_figure, caption, head, spelt, styled
 
 HEAD = 0.45
 """Inches above a picture for its heading."""
@@ -76,7 +76,7 @@ class Picture:
     def on(self, axes: Axes) -> Axes:
         """Draw on somebody's axes, which become a frame without lines; words shrink with them."""
         with styled():
-            axes.set_title(shortened(self.heading, 60), loc="left", size=10, weight="bold")
+            caption(axes, self.heading, size=10, weight="bold")
             return self._draw(axes)
 
     def _fill(self, figure: Figure) -> Axes:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import matplotlib
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import findfont, get_font
@@ -75,6 +76,11 @@ def head(figure: Figure, heading: str) -> None:
     """Write a heading into a figure's upper left corner."""
     width, height = figure.get_size_inches()
     figure.text(0.15 / width, 1 - 0.3 / height, shortened(heading, 90), size=12, weight="bold")
+
+
+def caption(axes: Axes, words: str, **look: Any) -> None:
+    """Write a title over axes that may be anybody's: not as TeX, even if they were made to read it so."""
+    axes.set_title(shortened(words, 60), loc="left", parse_math=False, usetex=False, **look)
 
 
 def shortened(words: str, most: int) -> str:

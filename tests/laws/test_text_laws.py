@@ -129,9 +129,10 @@ def test_json_holds_the_text(text: str) -> None:
     assert content["findings"][0]["evidence"] == {"measured": text}
 
 
-FIGURE = Figure(figsize=(2.0, 1.0))
-FigureCanvasAgg(FIGURE)
-AXES = FIGURE.add_axes((0.0, 0.0, 1.0, 1.0))
+with styled():  # a text takes the style of the moment that it is made in, an axes' title that of the axes'
+    FIGURE = Figure(figsize=(2.0, 1.0))
+    FigureCanvasAgg(FIGURE)
+    AXES = FIGURE.add_axes((0.0, 0.0, 1.0, 1.0))
 
 
 @LAWS
