@@ -130,6 +130,18 @@ def test_a_file_in_the_place_of_the_journal_is_told_at_once(monkeypatch: pytest.
     assert Path("out.cells").read_text() == "mine"
 
 
+def test_an_interruption_after_the_report_leaves_nothing_but_the_report(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("actdiag.cli.matrix.show", interrupted)
+    CliRunner().invoke(cli, ["compare", *SMALL, *PAIRS, "--out", "out"])
+    assert sorted(path.name for path in Path().iterdir()) == ["out"]
+    assert Recording.load("out") == compare(pairs())
+
+
 def test_an_interruption_while_drawing_says_where_the_cells_are(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -116,13 +116,12 @@ def command(
         diagnosis = diagnose(recording, settings)
         with terminal.doing("drawing"):
             report(recording, diagnosis, folder, formats, force=force)
-    comparison = Comparison(recording, diagnosis)
-    show(terminal, comparison)
+        errors = [facts["error"] for facts in recording.meta["runs"].values() if facts.get("error")]
+        if not errors:
+            journal.discard()
+    show(terminal, Comparison(recording, diagnosis))
     terminal.wrote(folder)
-    errors = [facts["error"] for facts in recording.meta["runs"].values() if facts.get("error")]
-    if not errors:
-        journal.discard()
-    else:
+    if errors:
         _tell_failed(errors, len(recording.runs), fail_on)
     exit_if_found(diagnosis, fail_on)
 
