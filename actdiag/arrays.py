@@ -311,6 +311,14 @@ def join(parts: Sequence[AnyTables], offsets: Sequence[int]) -> Tables:
     )
 
 
+def renumbered(table: Arrays, labels: NDArray[Any]) -> Arrays:
+    """Return the arrays of some rows by the place of each among `labels`, by which the table has them."""
+    if isinstance(table, Stored) and labels.dtype.kind == "i" and (np.diff(labels) > 0).all():
+        part = table.only(labels)
+        return replace(part, rows=np.searchsorted(labels, part.rows))
+    return {place: table[label] for place, label in enumerate(labels.tolist()) if label in table}
+
+
 def _seen_alike(units: Floats) -> float:
     """Return the count that all units share where float32 holds the other fields, else NaN."""
     with np.errstate(over="ignore", under="ignore"):

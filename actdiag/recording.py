@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from actdiag import arguments, schema
-from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join
+from actdiag.arrays import Arrays, Histograms, Stored, Tables, Units, join, renumbered
 from actdiag.errors import ActdiagError, SchemaError, UsageError
 from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
@@ -126,7 +126,8 @@ class Recording:
     def save(self, folder: str | Path) -> Path:
         """Write the recording's files into `folder`; a recording that is there is replaced as a whole.
 
-        A report of the old one goes with it; others' files are kept.
+        Rows are numbered anew where the index is not 0, 1, 2, ..., as of a part of a comparison. A report of
+        the old one goes with it; others' files are kept.
 
         Raises:
             ActdiagError: the folder holds something else, or cannot be written.
@@ -142,10 +143,12 @@ class Recording:
         return folder
 
     def write(self, folder: Path) -> None:
-        """Write the recording's files into an existing folder."""
+        """Write the recording's files into an existing folder; see `save`."""
         for name, frame in (("rows.csv", self.rows), ("modules.csv", self.modules)):
             frame.to_csv(folder / name, index=False, lineterminator="\n")
-        arrays = {f"{name}/{part}": value for name, table in self._stored() for part, value in table.saved()}
+        log, linear, units = self._numbered().stored()
+        named: dict[str, Histograms | Units] = {"histograms": log, "linear": linear, "units": units}
+        arrays = {f"{name}/{part}": value for name, table in named.items() for part, value in table.saved()}
         np.savez_compressed(folder / "histograms.npz", **arrays)  # type: ignore[arg-type]
         (folder / "meta.json").write_text(json.dumps(self.meta, indent=1) + "\n", encoding="utf-8")
 
@@ -153,8 +156,15 @@ class Recording:
         """Return histograms, linear histograms and unit arrays in the form that files hold."""
         return join([self._tables()], [0])
 
-    def _stored(self) -> list[tuple[str, Histograms | Units]]:
-        return list(zip(("histograms", "linear", "units"), self.stored(), strict=True))
+    def _numbered(self) -> Recording:
+        """Return the same with an index of 0, 1, 2, ..., in the order of the rows, and their arrays alone."""
+        labels = self.rows.index.to_numpy()
+        last = max((row for table in self._tables() for row in table), default=-1)
+        if last < len(labels) and np.array_equal(labels, np.arange(len(labels))):
+            return self
+        histograms, linear, units = (renumbered(table, labels) for table in self._tables())
+        rows = self.rows.reset_index(drop=True)
+        return Recording(rows, self.modules, histograms, linear, units, self.meta)
 
     @classmethod
     def load(cls, folder: str | Path) -> Recording:

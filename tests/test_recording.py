@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,6 +50,38 @@ def test_round_trip_keeps_hostile_values(recording: Recording, tmp_path: Path) -
     )
     hostile = replace(recording, rows=rows, histograms={}, linear={}, units={})
     assert Recording.load(hostile.save(tmp_path / "run")).rows.equals(rows)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        lambda rows: rows.iloc[5:],
+        lambda rows: rows[rows["source"] == "measured"],
+        lambda rows: rows[rows["layer"] == 1],
+        lambda rows: rows.iloc[::-1],
+        lambda rows: rows.sort_values(["tensor", "layer"]),
+        lambda rows: rows.head(5),
+        lambda rows: rows.iloc[:0],
+    ],
+    ids=["tail", "measured", "one layer", "reversed", "sorted", "head", "none"],
+)
+def test_rows_keep_their_arrays_whatever_their_index(recording: Recording, part: Any, tmp_path: Path) -> None:
+    rows = part(recording.rows)
+    replace(recording, rows=rows).save(tmp_path / "part")
+    loaded = Recording.load(tmp_path / "part")
+    pd.testing.assert_frame_equal(loaded.rows, rows.reset_index(drop=True), check_dtype=len(rows) > 0)
+    for name in ("histograms", "linear", "units"):
+        mine, theirs = getattr(recording, name), getattr(loaded, name)
+        assert {place for place, label in enumerate(rows.index) if label in mine} == set(theirs)
+        for place in theirs:
+            np.testing.assert_array_equal(theirs[place], mine[rows.index[place]])
+
+
+def test_each_run_of_a_comparison_can_be_saved_alone(recording: Recording, tmp_path: Path) -> None:
+    other = scan(RunSpec(depth=2, width=8, batch=8, act="relu"))
+    both = concatenate([recording, other])
+    both.of(other.runs[0]).save(tmp_path / "run")
+    assert Recording.load(tmp_path / "run") == other
 
 
 def test_inequality_is_seen(recording: Recording) -> None:
