@@ -3,7 +3,8 @@
 A bin is the upper twelve bits of a float32: sign, 8 exponent bits, 3 mantissa bits. Bin numbers below
 2048 are positive values in rising order, those from 2048 are negative values in falling order; the bins
 of exponent 255 hold Inf and NaN and take no part in anything computed here. A bin spans 1/8 of its
-power of two, so that its middle is within 1/16 of every value in it (Masson et al. 2019, DDSketch).
+power of two, so that its middle is within 1/16 of every value in it (Masson et al. 2019, DDSketch); the two
+that touch 0 reach to 1.5e-39. Float64 values beyond float32's largest are counted in the last finite bins.
 """
 
 from __future__ import annotations

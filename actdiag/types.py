@@ -334,14 +334,18 @@ class Diagnosis:
         """Return the verdict on this diagnosis as one run, see `VERDICTS` and `NOT_JUDGED`.
 
         Findings about coverage (AD0xx) say nothing of how the network trains. Where rules about gradients
-        (AD1xx) were asked, one of them must have been able to look; else one about activations (AD2xx).
+        (AD1xx) were asked, one of them must have been able to look; else one about activations (AD2xx). Only
+        a finding above `info` makes up for it.
         """
         asked = [outcome.code for outcome in (*self.passed, *self.skipped)]
         core = "AD1" if any(code.startswith("AD1") for code in asked) else "AD2"
         found = Diagnosis(
             self.runs, tuple(finding for finding in self.findings if not finding.code.startswith("AD0"))
         )
-        looked = found.findings or any(outcome.code.startswith(core) for outcome in self.passed)
+        looked = any(outcome.code.startswith(core) for outcome in self.passed) or any(
+            finding.code.startswith(core) or finding.severity is not Severity.INFO
+            for finding in found.findings
+        )
         return NOT_JUDGED if asked and not looked else VERDICTS[found.worst]
 
     @property

@@ -6,8 +6,11 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+import torch
 from recordings import Layer, made_up, over_time, with_module
+from torch import nn
 
+from actdiag import attach
 from actdiag.diagnosis import codes_found, diagnose, in_order
 from actdiag.errors import UsageError
 from actdiag.recording import Recording, concatenate
@@ -317,3 +320,14 @@ def test_what_the_reader_should_know_stands_below() -> None:
     diagnosis = diagnose(replace(recording, meta={**recording.meta, "runs": runs}))
     assert str(diagnosis).endswith("\nnote: of a\nnote: of b")
     assert "note: of b" not in str(diagnosis.of("a"))
+
+
+def test_an_empty_batch_is_not_called_infinite() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    with attach(model) as recorder:
+        model(torch.zeros(0, 8)).sum().backward()
+        recorder.step()
+    diagnosis = diagnose(recorder.recording())
+    assert diagnosis.verdict == NOT_JUDGED
+    reasons = {outcome.code: outcome.reason for outcome in diagnosis.skipped}
+    assert reasons["AD101"] == "the preactivation_grad of layer 1 holds no samples"

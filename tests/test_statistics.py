@@ -287,3 +287,29 @@ def test_the_largest_floats_add_up(signs: tuple[int, ...], shape: tuple[int, ...
         expected = sys.float_info.max * ordinary[name]
         assert numbers[name] == pytest.approx(expected, rel=1e-12, abs=1e296, nan_ok=True), name
     assert numbers["correlation"] == pytest.approx(ordinary["correlation"], abs=1e-12, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "dtype", "known"),
+    [
+        (1e60, torch.float64, False),
+        (1e-85, torch.float64, False),
+        (1e-40, torch.float32, False),
+        (0.0, torch.float64, True),
+        (1e-30, torch.float64, True),
+        (1e30, torch.float32, True),
+    ],
+)
+def test_quantiles_are_told_where_the_histogram_reaches(size: float, dtype: torch.dtype, known: bool) -> None:
+    x = torch.linspace(1.0, 2.0, 400, dtype=torch.float64).reshape(100, 4).mul(size).to(dtype)
+    numbers = describe(observe(x)).numbers
+    for name, share in (("p01", 0.01), ("p50", 0.5), ("p99", 0.99)):
+        expected = float(x.double().quantile(share)) if known else np.nan
+        assert numbers[name] == pytest.approx(expected, rel=1 / 15, nan_ok=True)
+
+
+def test_a_quantile_beyond_float32_hides_no_other() -> None:
+    x = torch.tensor([1.0] * 90 + [1e300] * 10, dtype=torch.float64).reshape(-1, 1)
+    numbers = describe(observe(x)).numbers
+    assert (numbers["p01"], numbers["p50"]) == (pytest.approx(1.0, rel=1 / 15),) * 2
+    assert np.isnan(numbers["p99"])

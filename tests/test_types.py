@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actdiag.errors import UsageError
-from actdiag.types import CHOICES, Diagnosis, Finding, Outcome, RunSpec, Severity
+from actdiag.types import CHOICES, VERDICTS, Diagnosis, Finding, Outcome, RunSpec, Severity
 
 DEFAULTS: dict[str, Any] = {
     "depth": 10,
@@ -359,6 +359,20 @@ def test_nothing_judged_is_not_healthy() -> None:
     assert Diagnosis(("r",), (), (*passed, exploding), skipped).verdict == "healthy"
     assert Diagnosis(("r",), (), (collapsed,), ()).verdict == "healthy"  # as selected
     assert Diagnosis(("r",), (), passed, ()).verdict == "not judged"
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "verdict"),
+    [
+        ("AD305", Severity.INFO, "not judged"),
+        ("AD102", Severity.INFO, "healthy"),
+        ("AD305", Severity.WARNING, VERDICTS[Severity.WARNING]),
+    ],
+)
+def test_a_hint_is_no_judgement(code: str, severity: Severity, verdict: str) -> None:
+    skipped = (Outcome("AD101", "vanishing-gradient", "r", "there is no hidden layer"),)
+    found = dataclasses.replace(finding("r", severity), code=code)
+    assert Diagnosis(("r",), (found,), (), skipped).verdict == verdict
 
 
 def test_a_diagnosis_prints_what_was_found_and_what_to_do() -> None:

@@ -266,7 +266,8 @@ def finite(rows: Table) -> Table:
     broken = rows["broken"].tolist()
     if True in broken:
         first = rows.row(broken.index(True))
-        raise NotJudged(f"the {first['tensor']} of layer {first['layer']} is not finite (see AD901)")
+        why = "is not finite (see AD901)" if first["count"] else "holds no samples"
+        raise NotJudged(f"the {first['tensor']} of layer {first['layer']} {why}")
     return rows
 
 

@@ -10,6 +10,7 @@ from actdiag.bins import EDGES, LOG_BINS
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 SHARES = (0.01, 0.50, 0.99)
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 NOWHERE = -1
 """The place of a quantile where there is no finite element."""
 _FINITE = len(EDGES) - 1
@@ -45,6 +46,21 @@ def places(logs: NDArray[np.int64]) -> Places:
     ranks = np.minimum(np.maximum(np.ceil(np.array(SHARES) * total), 1.0), total)
     found = [np.searchsorted(row, rank) for row, rank in zip(cumulative, ranks, strict=True)]
     return np.where(total > 0, filled[np.array(found)], NOWHERE)
+
+
+def forget_unknown(quantiles: Floats, low: Floats, high: Floats) -> None:
+    """Put NaN where the bins cannot tell a quantile, as they cover float32's range alone.
+
+    Args:
+        quantiles: (rows, 3), changed in place.
+        low: (rows,) the smallest value of each.
+        high: (rows,) the largest.
+    """
+    size = np.maximum(high, -low)
+    if ((size >= EDGES[1]) & (size <= FLOAT32_MAX)).all():
+        return
+    below, above = (size > 0.0) & (size < EDGES[1]), size > FLOAT32_MAX
+    quantiles[below[:, None] | (above[:, None] & (np.abs(quantiles) >= EDGES[-2]))] = np.nan
 
 
 def values(found: Places) -> Floats:

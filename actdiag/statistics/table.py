@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from actdiag.arrays import Histograms, Tables
 from actdiag.arrays import Units as StoredUnits
 from actdiag.bins import LINEAR_BINS, LOG_BINS
-from actdiag.statistics import native
+from actdiag.statistics import native, quantiles
 from actdiag.statistics.packing import pack
 from actdiag.statistics.state import TensorState
 from actdiag.statistics.summary import NUMBERS, summarise, units_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+_LOW, _HIGH, _FIRST, _LAST = (NUMBERS.index(name) for name in ("min", "max", "p01", "p99"))
+_QUANTILES = slice(_FIRST, _LAST + 1)
 PORTION = 8192
 """Units that are reduced together: their numbers stay in the cache, and in memory that is used again."""
 
@@ -142,8 +144,6 @@ def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
     if len(states) != len(dies):
         raise ValueError(f"expected one `dies` for each of {len(states)} states, got {len(dies)}")
     blocks = [row for row, state in enumerate(states) if type(state.content) is bytes]
-    if states and len(blocks) == len(states):
-        return Table(native.describe(states, dies), states)
     numbers = np.empty((len(states), len(NUMBERS)))
     arrays: list[TensorState | Kept] = list(states)
     if blocks:
@@ -152,6 +152,7 @@ def describe(states: Sequence[TensorState], dies: Sequence[bool]) -> Table:
     described = _described([states[row] for row in others], [dies[row] for row in others])
     for row, (line, kept) in zip(others, described, strict=True):
         numbers[row], arrays[row] = line, kept
+    quantiles.forget_unknown(numbers[:, _QUANTILES], numbers[:, _LOW], numbers[:, _HIGH])
     return Table(numbers, arrays)
 
 
