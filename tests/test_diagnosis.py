@@ -331,3 +331,35 @@ def test_an_empty_batch_is_not_called_infinite() -> None:
     assert diagnosis.verdict == NOT_JUDGED
     reasons = {outcome.code: outcome.reason for outcome in diagnosis.skipped}
     assert reasons["AD101"] == "the preactivation_grad of layer 1 holds no samples"
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("scales", "size"),
+    [
+        ([1.0, 1.0, 1.0], 1e160),
+        ([1e155, 1.0, 1.0], 1.0),
+        ([1e155] * 5, 1.0),
+        ([1e-200, 1.0, 1e200, 1.0, 1.0, 1.0], 1.0),
+        ([1e-300, 1e300, 1e-300, 1e300, 1.0, 1.0], 1.0),
+        ([1e-300, 1e-10, 1e300], 1.0),
+    ],
+)
+@pytest.mark.parametrize("act", [nn.Tanh, nn.ReLU])
+def test_sizes_whose_squares_float64_lacks_are_judged(
+    scales: list[float], size: float, act: type[nn.Module]
+) -> None:
+    torch.manual_seed(0)
+    linears = [nn.Linear(16, 16).double() for _ in scales]
+    for linear, scale in zip(linears, scales, strict=True):
+        linear.weight.data.mul_(scale)
+    model = nn.Sequential(*(part for linear in linears for part in (linear, act())))
+    inputs = torch.randn(32, 16, dtype=torch.float64) * size
+    with attach(model) as recorder:
+        model(inputs).sum().backward()
+        recorder.step()
+    recording = recorder.recording()
+    assert recording.meta["runs"]["model"]["notes"] == []
+    diagnosis = diagnose(recording)
+    found = {finding.code for finding in diagnosis.findings}
+    assert len(diagnosis.passed) + len(diagnosis.skipped) + len(found) == len(RULES)

@@ -171,7 +171,7 @@ def set_beside(places: Sequence[Place], numbers: Floats) -> None:
 
 def set_ratios(rows: Sequence[int], numbers: Floats) -> None:
     """Set the rms of gradients' rows over that of the weights, whose rows come right before them."""
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         numbers[rows, _GRAD_TO_WEIGHT] = numbers[rows, _RMS] / numbers[np.array(rows, dtype=int) - 1, _RMS]
 
 

@@ -98,7 +98,7 @@ def _layer(product: Row, weights: Sequence[Row], biases: Biases) -> Layer:
         raise NoTheory(f"weight and bias of {name} are not known")
     (weight,), (mean, variance) = own, biases[name]
     rms, centre = weight["rms"], weight["mean"]
-    if not math.isfinite(rms + centre + mean + variance):
+    if not math.isfinite(rms * rms + centre + mean + variance):
         raise NoTheory(f"weight or bias of {name} is not finite, or its mean was not recorded")
     if abs(centre) * math.sqrt(weight["count"]) > CENTRED * rms:
         raise NoTheory(f"the weights of {name} have the mean {centre:.2g}: theory is made for mean 0")
@@ -128,8 +128,8 @@ def batch_of(run: Run, fan_in: int) -> Batch:
 def batch_in(row: Mapping[Any, Any], fan_in: int) -> Batch:
     """Return the batch of which `row` holds the numbers, as `batch_of` does."""
     rms, size = float(row["rms"]), int(row["units"] * row["positions"])
-    if row["nan_count"] or row["inf_count"] or not math.isfinite(rms):
-        raise NoTheory("the input is not finite")
+    if row["nan_count"] or row["inf_count"] or not math.isfinite(rms * rms):
+        raise NoTheory("the input, or its mean square, is not finite")
     if size != fan_in:
         raise NoTheory(f"the first layer takes {fan_in} numbers and the input has {size}")
     correlation = float(row["correlation"]) if row["positions"] == 1 else math.nan

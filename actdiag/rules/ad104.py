@@ -18,6 +18,8 @@ from actdiag.types import Finding, Severity
 
 ECHO = 0.6
 """A kink of k at one layer shows as -k/2 at both of its neighbours; two neighbours off show as equals."""
+FARTHEST = 300.0
+"""Decades between neighbours that are told: float64 holds no more."""
 
 
 @register
@@ -70,15 +72,14 @@ class UnevenGradient(Rule):
     def judge(self, run: Run) -> Iterator[Finding]:
         """Compare each hidden layer's learning speed with its two neighbours'."""
         rows, sizes, speeds = _weights(run)
-        speeds = np.log10(speeds)
         kinks = speeds[1:-1] - 0.5 * (speeds[2:] + speeds[:-2])
         off = (np.abs(kinks) > np.log10(self.noted)) & (np.abs(kinks) > ECHO * _largest_beside(kinks))
         if not off.any():
             return
         worst = int(np.argmax(np.abs(kinks)))
-        kink, row = float(10.0 ** kinks[worst]), rows.row(1 + worst)
+        kink, row = float(10.0 ** np.clip(kinks[worst], -FARTHEST, FARTHEST)), rows.row(1 + worst)
         severe = run.plain and max(kink, 1 / kink) > self.ratio
-        beside = float(np.sqrt(sizes[worst] * sizes[2 + worst]))
+        beside = float(np.sqrt(sizes[worst]) * np.sqrt(sizes[2 + worst]))
         yield self.finding(
             run,
             Severity.WARNING if severe else Severity.INFO,
@@ -101,7 +102,7 @@ class Weights(NamedTuple):
     Attributes:
         rows: of their gradients.
         sizes: (rows,) their rms.
-        speeds: (rows,) how fast they learn.
+        speeds: (rows,) log10 of how fast they learn.
     """
 
     rows: Table
@@ -120,7 +121,7 @@ def _weights(run: Run) -> Weights:
     own = np.array([sizes[name] for name in rows["module"].tolist()])
     if (own == 0).any() or (rows["rms"] == 0).any():
         raise NotJudged("a hidden layer's weights or their gradient are exactly zero (see AD103)")
-    return Weights(rows, own, rows["rms"] / own * _fans(run, rows) ** 0.5)
+    return Weights(rows, own, np.log10(rows["rms"]) - np.log10(own) + 0.5 * np.log10(_fans(run, rows)))
 
 
 def _fans(run: Run, rows: Table) -> NDArray[np.float64]:

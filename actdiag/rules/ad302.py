@@ -166,6 +166,9 @@ def _judged(run: Run) -> list[Weights]:
     random = [layer for layer in known if layer.variance > 0]
     if not random:
         raise NotJudged("the weights do not vary")
+    random = [layer for layer in random if math.isfinite(layer.variance * layer.fan_in)]
+    if not random:
+        raise NotJudged("the weights' variance is beyond the numbers that there are")
     suited = [layer for layer in random if math.isfinite(layer.needed)]
     if not suited:
         names = ", ".join(sorted({layer.act.name for layer in random}))

@@ -38,9 +38,9 @@ RECIPES = (
 
 def is_same(variance: float, other: float, count: int) -> bool:
     """Return whether a variance measured on `count` weights may be another one."""
-    if not (variance > 0.0 and other > 0.0):
+    if not (0.0 < variance < math.inf and 0.0 < other < math.inf):
         return variance == other
-    return abs(math.log(variance / other)) <= SAME + ERRORS * math.sqrt(2.0 / max(count, 1))
+    return abs(math.log(variance) - math.log(other)) <= SAME + ERRORS * math.sqrt(2.0 / max(count, 1))
 
 
 def recipe_of(variance: float, fan_in: int, fan_out: int) -> str:
