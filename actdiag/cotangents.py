@@ -141,7 +141,7 @@ def _without_targets(outputs: Any) -> Loss:
 
 def cotangent(shape: torch.Size) -> torch.Tensor:
     """Return z ~ N(0, 1), float32 on the CPU, always the same; the global random state is left alone."""
-    return torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(SEED), device="cpu")
 
 
 def _output(outputs: Any, lowest_dim: int = 0) -> tuple[str, torch.Tensor]:

@@ -64,7 +64,7 @@ def jacobian_of(output: torch.Tensor, at: torch.Tensor, sample: int) -> Operator
 
     def pushed(v: torch.Tensor) -> torch.Tensor:
         if not linear.requires_grad:
-            return torch.zeros(end.numel(), dtype=torch.float64)
+            return _zeros(end.numel())
         (image,) = torch.autograd.grad(linear, dummy, v.to(linear), retain_graph=True)
         return _plain(image)
 
@@ -73,6 +73,10 @@ def jacobian_of(output: torch.Tensor, at: torch.Tensor, sample: int) -> Operator
 
 def _plain(vector: torch.Tensor) -> torch.Tensor:
     return vector.detach().to("cpu", torch.float64)
+
+
+def _zeros(*shape: int) -> torch.Tensor:
+    return torch.zeros(shape, dtype=torch.float64, device="cpu")  # whatever the caller's default device is
 
 
 def singular_values(matrix: Operator, steps: int) -> torch.Tensor:
@@ -87,8 +91,8 @@ def singular_values(matrix: Operator, steps: int) -> torch.Tensor:
         matrix = Operator(matrix.columns, matrix.rows, matrix.backward, matrix.forward)
     steps = min(steps, matrix.columns)
     generator = torch.Generator().manual_seed(SEED)
-    left, right = torch.zeros(matrix.rows, 0).double(), torch.zeros(matrix.columns, 0).double()
-    small = torch.zeros(steps, steps).double()
+    left, right = _zeros(matrix.rows, 0), _zeros(matrix.columns, 0)
+    small = _zeros(steps, steps)
     v = _fresh(right, generator)
     for step in range(steps):
         right = torch.cat([right, v[:, None]], 1)
@@ -115,15 +119,15 @@ def _orthogonal(
     length = float(rest.norm())
     scale = max(float(vector.norm()), float(small.abs().max()))
     if length <= BREAKDOWN * scale or not length:
-        return _fresh(basis, generator), torch.cat([along + again, torch.zeros(1).double()])
-    return rest / length, torch.cat([along + again, torch.tensor([length]).double()])
+        return _fresh(basis, generator), torch.cat([along + again, _zeros(1)])
+    return rest / length, torch.cat([along + again, _zeros(1) + length])
 
 
 def _fresh(basis: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Return a random unit vector orthogonal to the basis; zero where the basis is complete."""
     if basis.shape[1] >= basis.shape[0]:
-        return torch.zeros(basis.shape[0]).double()
-    vector = torch.randn(basis.shape[0], generator=generator, dtype=torch.float64)
+        return _zeros(basis.shape[0])
+    vector = torch.randn(basis.shape[0], generator=generator, dtype=torch.float64, device="cpu")
     for _ in range(2):
         vector = vector - basis @ (basis.T @ vector)
     unit: torch.Tensor = vector / vector.norm()
@@ -135,7 +139,8 @@ def mean_square(matrix: Operator, probes: int) -> float:
     generator = torch.Generator().manual_seed(SEED)
     total = 0.0
     for _ in range(probes):
-        signs = torch.randint(2, (matrix.columns,), generator=generator).double() * 2.0 - 1.0
+        bits = torch.randint(2, (matrix.columns,), generator=generator, dtype=torch.float64, device="cpu")
+        signs = bits * 2.0 - 1.0
         total += float(matrix.forward(signs).square().sum())
     return total / probes / min(matrix.rows, matrix.columns)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -15,6 +16,8 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from actdiag import interrupts
 
 Restore = Callable[[], None]
+_TABLES = tuple(name for name, value in vars(nn.Module()).items() if isinstance(value, dict))
+"""Of every module: its parameters, buffers, children and hooks."""
 
 
 @contextmanager
@@ -22,10 +25,10 @@ def restored(modules: Iterable[nn.Module], tensors: Iterable[torch.Tensor]) -> I
     """Put back, after the block and also after an exception, what a training step changes.
 
     That is: random states (torch on the CPU and on devices in use, numpy, python); every module's
-    attributes, training flag, buffers, parameters and children as objects; the values of buffers, parameters
-    (an optimiser may step inside backward) and of `tensors`; and `.grad` of every parameter and leaf, which
-    is None at the start of the block. Not put back: what a forward pass writes into lists and dicts that the
-    model keeps.
+    attributes, training flag, hooks, buffers, parameters and children as objects; the values of buffers,
+    parameters (an optimiser may step inside backward) and of `tensors`; of every parameter and leaf `.grad`,
+    which is None at the start of the block, and `requires_grad`. Not put back: what a forward pass writes
+    into lists and dicts that the model keeps.
 
     Args:
         modules: every module that takes part.
@@ -102,11 +105,9 @@ def _nothing() -> None:
 
 
 def _keep_attributes(module: nn.Module) -> Restore:
-    """Keep the attributes of a module, and the tables of its parameters, buffers and children."""
-    tables: list[dict[str, Any]] = [vars(module)]
-    tables += [
-        table for table in (module._parameters, module._buffers, module._modules) if type(table) is dict
-    ]
+    """Keep the attributes of a module, and the tables of its parameters, buffers, children and hooks."""
+    own: dict[str, Any] = vars(module)
+    tables = [own, *(own[name] for name in _TABLES if type(own.get(name)) in (dict, OrderedDict))]
     kept = [(table, dict(table)) for table in tables]
 
     def restore() -> None:
@@ -124,12 +125,18 @@ def _put_back(table: dict[str, Any], old: dict[str, Any]) -> None:
 
 
 def _keep_gradient(leaf: torch.Tensor) -> Restore:
-    if not (leaf.is_leaf and leaf.requires_grad):
+    """Keep `.grad`, which becomes None, and `requires_grad`, which a forward pass may switch."""
+    if not leaf.is_leaf:
         return _nothing
-    gradient, leaf.grad = leaf.grad, None
+    needed, gradient = leaf.requires_grad, leaf.grad
+    if gradient is not None:
+        leaf.grad = None
 
     def restore() -> None:
-        leaf.grad = gradient
+        if leaf.is_leaf and leaf.requires_grad is not needed:
+            leaf.requires_grad_(needed)
+        if leaf.is_leaf and leaf.grad is not gradient:
+            leaf.grad = gradient
 
     return restore
 

@@ -571,3 +571,40 @@ def test_a_negative_zero_comes_back() -> None:
 def test_a_loss_that_is_no_function_is_one_line() -> None:
     with pytest.raises(UsageError, match=r"loss is a callable loss\(outputs, targets\), got one of type int"):
         actdiag.check(nn.Linear(2, 2), torch.ones(4, 2), loss=3)  # type: ignore[arg-type]
+
+
+class Switching(nn.Module):
+    """Freezes one layer, lets the other learn, and hooks it, in every forward pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(8, 8).requires_grad_(False), nn.Linear(8, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Return the output."""
+        self.first.requires_grad_(True)
+        self.last.bias.requires_grad_(False)
+        self.first.register_forward_hook(lambda *_: None)
+        return self.last(torch.tanh(self.first(inputs)))
+
+
+def test_what_a_forward_pass_switches_is_put_back() -> None:
+    model = Switching()
+    actdiag.check(model, torch.randn(32, 8), torch.randint(3, (32,)))
+    needing = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert needing == {"last.weight", "last.bias"}
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not model.first._forward_hooks
+
+
+def test_the_callers_default_device_is_not_asked() -> None:
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    inputs, targets = torch.randn(32, 8), torch.randint(3, (32,))
+
+    def told() -> list[str]:
+        alone, whole = actdiag.check(model, inputs), actdiag.check(model, inputs, targets, jacobian=True)
+        return [*map(str, (alone, whole)), repr(actdiag.jacobian(model, inputs))]
+
+    expected = told()
+    with torch.device("meta"):
+        assert told() == expected

@@ -31,6 +31,7 @@ class Used(NamedTuple):
     Attributes:
         module: that uses it, None for a function.
         type: of the module; parametrising it makes another.
+        dtype: of the weight, None where it is freed.
     """
 
     weight: Place
@@ -39,11 +40,13 @@ class Used(NamedTuple):
     key: str
     module: nn.Module | None
     type: type
+    dtype: torch.dtype | None
 
     @property
     def stands(self) -> bool:
-        """Return whether the weight is still where it was."""
-        return type(self.module) is self.type and self.holder.get(self.key) is not None
+        """Return whether the weight is still where it was, in the type that it had."""
+        held = self.holder.get(self.key)
+        return type(self.module) is self.type and held is not None and held.dtype is self.dtype
 
 
 class Sizes(NamedTuple):
@@ -166,9 +169,10 @@ class WeightWatch:
         """Return what is known of a weight of a module or function."""
         where = self._layer(name), label, self._book.facts[name].type, 0, ""
         parameter = holder.get(key)
-        dtype = spell(None if parameter is None else parameter.dtype)
-        weight, gradient = Place(*where, "weight", 0, 0, dtype), Place(*where, "weight_grad", 1, 0, dtype)
-        return Used(weight, gradient, holder, key, module, type(module))
+        dtype = None if parameter is None else parameter.dtype
+        weight = Place(*where, "weight", 0, 0, spell(dtype))
+        gradient = Place(*where, "weight_grad", 1, 0, spell(dtype))
+        return Used(weight, gradient, holder, key, module, type(module), dtype)
 
     def _layer(self, name: str) -> int:
         """Return a product's layer; one whose weight another uses has the number of the module it lies in."""

@@ -387,3 +387,16 @@ def test_products_by_function_have_their_gradient_under_reentrant_checkpointing(
         for module, tensor in [(":linear#0", "preactivation_grad"), (":tanh#0", "activation_grad")]:
             expected = row(plain, module, tensor)["rms"]
             assert row(seen, module, tensor)["rms"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_weight_has_the_type_that_it_has_at_the_step() -> None:
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    with attach(model) as recorder:
+        for dtype in (torch.float32, torch.float64):
+            model.to(dtype)
+            model(torch.randn(6, 4, dtype=dtype)).sum().backward()
+            recorder.step()
+    rows = recorder.recording().measured
+    for tensor in ("weight", "weight_grad", "activation"):
+        types = rows[rows["tensor"] == tensor].groupby("step")["dtype"].unique()
+        assert [list(found) for found in types] == [["float32"], ["float64"]], tensor
