@@ -21,9 +21,9 @@ LATER = " (Worth knowing only: the threshold is made for networks that training 
 CAUSES = {"AD501": ("AD",), "AD203": ("AD103",)}
 """Rules told before what they bring about, however severe that is -> the beginnings of its codes.
 
-An unscaled input (AD501) alone makes gradients shrink, units saturate and samples look alike: what else is
-found may be gone once it is scaled, so its remedy is the one to follow first. A layer of dead units (AD203)
-passes no gradient down.
+An unscaled input (AD501) alone can make gradients shrink, units saturate and samples look alike: what else
+is found may be gone once it is scaled, so its remedy is the one to follow first. A layer of dead units
+(AD203) passes no gradient down.
 """
 MOST_STEPS = 50
 """Steps judged after the first; of more, as many as this, evenly spread, the last among them."""

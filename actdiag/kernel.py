@@ -42,7 +42,8 @@ def _obstacle() -> str:
         return f"the C kernel is switched off by {VARIABLE}=0"
     if importlib.util.find_spec(MODULE) is None:
         return (
-            "no C kernel beside this copy of actdiag: install it with a C compiler, run outside its sources"
+            "no C kernel beside this copy of actdiag: installed without a C compiler, "
+            "or run from its sources (pip install -e . there)"
         )
     try:
         compiled = import_module(MODULE)

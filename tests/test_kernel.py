@@ -254,8 +254,8 @@ def test_why_there_is_no_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     obstacle = actdiag.kernel._obstacle.__wrapped__
     monkeypatch.setattr(actdiag.kernel, "MODULE", "actdiag._no_such_kernels")
     assert (
-        obstacle()
-        == "no C kernel beside this copy of actdiag: install it with a C compiler, run outside its sources"
+        obstacle() == "no C kernel beside this copy of actdiag: installed without a C compiler, "
+        "or run from its sources (pip install -e . there)"
     )
     monkeypatch.setattr(actdiag.kernel, "import_module", lambda name: type("Old", (), {"LAYOUT": 0}))
     monkeypatch.setattr(actdiag.kernel, "MODULE", "json")

@@ -15,6 +15,7 @@ from rich.text import Text
 from actdiag.cli.terminal import COLOURS, MARKS, PLAIN_WIDTH, print_line
 from actdiag.coverage import printable
 from actdiag.numerals import numeral, percent
+from actdiag.types import Severity
 
 if TYPE_CHECKING:
     from actdiag.remedying.advising import Advice
@@ -78,9 +79,10 @@ class Paper:
     def _trial(self, trial: Trial, allowed: bool) -> None:
         heading = "Helps" if allowed else "Would help, but changes the network"
         remedy = trial.remedy
-        self._print((f"{heading}: ", "bold green"), f"{remedy.title} ({remedy.source})")
+        self._print((f"{heading}: ", "bold green"), f"{remedy.name}: {remedy.title} ({remedy.source})")
         self.console.print()
         self._figures(trial)
+        self._left_over(trial)
         if remedy.changes_network:
             self._print("This changes the network: saved weights no longer fit. In code, with `model`:")
         else:
@@ -111,6 +113,15 @@ class Paper:
         self.console.print(table)
         self.console.print()
 
+    def _left_over(self, trial: Trial) -> None:
+        """Name what is still found after the remedy."""
+        assert trial.after is not None
+        told = [found for found in trial.after.diagnosis.findings if found.severity is not Severity.INFO]
+        if told:
+            words = ", ".join(f"{found.severity.value} {found.code} {found.name}" for found in told)
+            self._print(f"Still found after it: {words}")
+            self.console.print()
+
     def _others(self, advice: Advice) -> None:
         others = [trial for trial in advice.tried if not trial.helped]
         if not others:
@@ -118,7 +129,7 @@ class Paper:
         if not self.verbose:
             self._print(f"Tried besides: {', '.join(trial.remedy.name for trial in others)} (--verbose)")
             return
-        self._print(("Tried besides:", "bold"))
+        self._print(("Tried besides, each on the one draw that chooses:", "bold"))
         for trial in others:
             after = "-" if trial.after is None else trial.after.diagnosis.verdict
             loss = f"loss {_spread(trial.curves_after, 'loss')}, " if trial.curves_after else ""

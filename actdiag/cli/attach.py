@@ -30,7 +30,6 @@ from actdiag.cli.terminal import Terminal
 from actdiag.errors import UsageError
 from actdiag.importing import call, check_names, current_folder_on_path, describe, find, telling
 from actdiag.recording import Recording
-from actdiag.types import VERDICTS, Severity
 
 if TYPE_CHECKING:
     from torch import nn
@@ -157,6 +156,7 @@ def command(
     with redirect_stdout(sys.stderr) if as_json or quiet else nullcontext():  # what the user's code prints
         recording = _measure(request, terminal)
     from actdiag.diagnosis import diagnose
+    from actdiag.remedying.candidates import treatable
     from actdiag.reporters import report
 
     diagnosis = diagnose(recording, settings)
@@ -165,7 +165,7 @@ def command(
         report(recording, diagnosis, folder, formats, force=force)
     terminal.show(recording, diagnosis)
     terminal.wrote(folder, instead)
-    if diagnosis.verdict in (VERDICTS[Severity.ERROR], VERDICTS[Severity.WARNING]):
+    if request.weights is None and treatable(diagnosis):  # fix starts from what BUILD returns
         terminal.aside(f"To try remedies on copies of the model: {request.remedying}")
     exit_if_found(diagnosis, fail_on)
 

@@ -49,7 +49,9 @@ JOURNAL = ".cells"
 @click.option("--scheduler", metavar="ADDRESS", help="Measure on a Dask cluster: tcp://127.0.0.1:8786.")
 @click.option("--resume", is_flag=True, help="Go on with the cells that an interrupted run has finished.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Folder to write.  [default: reports/compare-<8 digits>]"
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write.  [default: reports/compare-<8 hex digits>]",
 )
 @writing_options
 @rule_options

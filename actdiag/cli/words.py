@@ -79,7 +79,7 @@ def _phase(point: FixedPoint) -> str:
 
 
 def _numbers(point: FixedPoint) -> str:
-    c_star = "each its own" if math.isnan(point.c_star) else f"{point.c_star:.6g}"
+    c_star = "of each pair its own" if math.isnan(point.c_star) else f"{point.c_star:.6g}"
     return (
         f"sigma_w^2 {point.sigma_w2:.6g}, sigma_b^2 {point.sigma_b2:.6g}: q* {point.q_star:.6g}, "
         f"c* {c_star}, chi_1 {point.chi_1:.6g}"

@@ -332,13 +332,13 @@ def _level_weights(name: str, data: str, width: int) -> Claim:
 
 def _jacobian_claims(width: int) -> tuple[Claim, ...]:
     published = {"normalised": 0.8, "standard": 0.5}
-    words = {"normalised": "around 0.8", "standard": "drops down to 0.5"}
+    words = {"normalised": "is around 0.8", "standard": "drops down to 0.5"}
     return tuple(
         Claim(
             name=f"jacobian-{label}-{data}",
-            says=f"the average singular value of a layer's Jacobian is {words[label]} ({label})",
+            says=f"the average singular value of a layer's Jacobian {words[label]} ({label})",
             where="section 4.2.2, equation 17",
-            published=words[label],
+            published=words[label].removeprefix("is "),
             statistic="mean singular value of diag(tanh') W, mean over layers 2 to 5, one sample, "
             f"{_INPUTS[data]}",
             accepted=Accepted.around(published[label], 0.05),

@@ -17,7 +17,8 @@ from actdiag.checking import OwnLoss
 from actdiag.errors import UsageError
 from actdiag.importing import describe
 from actdiag.remedying.candidates import exchanges, norms, starts, treatable
-from actdiag.remedying.products import products
+from actdiag.remedying.products import Product, products
+from actdiag.remedying.restructuring import INSTEAD
 from actdiag.remedying.training import Curve, Pool
 from actdiag.remedying.trial import Measured, Trial
 from actdiag.remedying.trying import Build, Laboratory, Tell
@@ -64,7 +65,9 @@ class Advice:
             return f"{verdict}: {', '.join(trial.remedy.name for trial in self.suggestions)} helps"
         if not self.tried:
             return f"{verdict}: nothing to fix" if verdict == "healthy" else f"{verdict}: nothing was tried"
-        return f"{verdict}: none of {len(self.tried)} remedies tried helps without changing the network"
+        keeping = sum(not trial.remedy.changes_network for trial in self.tried)
+        tried = f"none of {keeping} remedies tried" if keeping else "no remedy that can be tried"
+        return f"{verdict}: {tried} helps without changing the network"
 
 
 def _spell(trial: Trial) -> str:
@@ -151,8 +154,10 @@ def _advice(laboratory: Laboratory, allow: Sequence[str]) -> Advice:
         others = [each for name in CHANGES if name not in allow for each in CHANGES[name](layers)]
         hypothetical = laboratory.trials(before, others)
     notes = [f"left as they are: {'; '.join(left)}"] * bool(left) + laboratory.notes()
-    if suggestions and "norm" not in allow and norms(layers):
-        notes.append("norms before the activations were not tried, since they change the network")
+    if suggestions:
+        notes += _not_allowed(layers, allow)
+    if "activation" in allow and not exchanges(layers):
+        notes.append(NOTHING_TO_EXCHANGE)
     would_help = tuple(trial for trial in hypothetical if trial.helped)
     weights = _weights(laboratory, suggestions)
     return Advice(before, suggestions, would_help, (*tried, *hypothetical), tuple(notes), weights)
@@ -166,16 +171,19 @@ def _weights(laboratory: Laboratory, suggestions: Sequence[Trial]) -> Mapping[st
     return weights
 
 
+def _not_allowed(layers: Sequence[Product], allow: Sequence[str]) -> list[str]:
+    """Name the changes of the network that were left out, and how to allow them."""
+    left = [name for name in CHANGES if name not in allow and CHANGES[name](layers)]
+    if not left:
+        return []
+    words, flags = " and ".join(CHANGED[name] for name in left), " ".join(f"--allow-{name}" for name in left)
+    return [f"not tried, since they change the network: {words} ({flags}, in Python allow={left})"]
+
+
 def _untreated(before: Measured) -> tuple[str, ...]:
-    """Name what was found that no remedy here treats."""
-    codes = sorted(
-        {
-            f"{found.code} {found.name}"
-            for found in before.diagnosis.findings
-            if found.severity is not Severity.INFO
-        }
-    )
-    return (f"no start of another kind cures {', '.join(codes)}: see actdiag attach",) if codes else ()
+    """Tell what to do about what was found that no remedy here treats."""
+    found = [each for each in before.diagnosis.findings if each.severity is not Severity.INFO]
+    return tuple(f"no start of another kind cures {each.code} {each.name}: {each.remedy}" for each in found)
 
 
 def _check(model: Any, loss: Any, tell: Any) -> None:
@@ -196,6 +204,10 @@ def _allowed(allow: Any) -> list[str]:
 
 
 CHANGES = {"norm": norms, "activation": exchanges}
+CHANGED = {"norm": "norms before the activations", "activation": "other activations"}
+NOTHING_TO_EXCHANGE = (
+    f"no other activation was tried: only modules of {', '.join(INSTEAD)} are exchanged, no function calls"
+)
 """What may be allowed to change the network."""
 
 

@@ -122,7 +122,7 @@ class Laboratory:
         except Exception as error:
             return Trial(remedy, code, before, None, reason=f"cannot be tried: {one_line(error)}")
         old = self._before(self.seed)
-        reason = "" if improves([old], [curve]) else "does not train better"
+        reason = "" if improves([old], [curve]) else "the loss is not lower"
         return Trial(remedy, code, before, after, (old,), (curve,), reason=reason)
 
     def _confirmed(self, trial: Trial) -> Trial:

@@ -58,7 +58,7 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         "votes": diagnosis.votes,
         "runs": [_vote(diagnosis.of(name), name) for name in diagnosis.runs],
         "findings": [finding_words(finding) for finding in findings],
-        "main": next((f for f in findings if f.severity is not Severity.INFO), None),
+        **_main(findings),
         "passed": mine.passed,
         "skipped": mine.skipped,
         "notes": facts.get("notes") or [],
@@ -71,6 +71,14 @@ def context(recording: Recording, diagnosis: Diagnosis) -> dict[str, Any]:
         **_figures(run),
         **layer_rows(run),
     }
+
+
+def _main(findings: Sequence[Finding]) -> dict[str, Any]:
+    """Return the worst finding, and what to do first: that of a cause before it need not cure the rest."""
+    told = [finding for finding in findings if finding.severity is not Severity.INFO]
+    worst = max(told, key=lambda finding: finding.severity.rank, default=None)
+    again = "" if worst is None or worst is told[0] else " Then judge again: what else was found may stay."
+    return {"worst": worst, "advice": f"{told[0].remedy}{again}" if told and told[0].remedy else ""}
 
 
 def _coverage(run: Run) -> dict[str, Any]:

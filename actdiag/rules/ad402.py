@@ -38,7 +38,7 @@ class IllConditionedJacobian(Rule):
 
     References:
         Saxe et al. 2014, section 4; Pennington et al. 2017, eq. 14 to 17; Glorot & Bengio 2010, section
-        4.2.1, who report mean singular values of a layer's Jacobian.
+        4.2.2, who report mean singular values of a layer's Jacobian.
     """
 
     code: ClassVar[str] = "AD402"

@@ -127,7 +127,7 @@ def test_what_measures_healthy_and_does_not_train_better_is_not_suggested() -> N
     assert advice.suggestions == advice.would_help == ()
     healthy = [trial for trial in advice.tried if trial.after and trial.after.diagnosis.verdict == "healthy"]
     assert {trial.remedy.name for trial in healthy} >= {"data-dependent", "norm"}
-    assert {trial.reason for trial in healthy} == {"does not train better"}
+    assert {trial.reason for trial in healthy} == {"the loss is not lower"}
     assert advice.weights is None
     assert str(advice).startswith("does not train: none of ")
 
@@ -157,7 +157,7 @@ def _drawn(seed: int) -> nn.Module:
     [
         ((1.0, 1.0, 1.0, 1.0), True, ""),
         ((1.0, 1.0, 1.0, 2.1), False, "not better beyond the spread on other draws"),
-        ((1.99, 1.0, 1.0, 1.0), False, "does not train better"),
+        ((1.99, 1.0, 1.0, 1.0), False, "the loss is not lower"),
     ],
 )
 def test_the_draw_for_choosing_is_none_that_confirms(
