@@ -170,8 +170,9 @@ def line_chart(
         f'<title id="{name}-t">{escaped(heading)}</title><desc id="{name}-d">{escaped(description)}</desc>',
         *grid(frame),
         *(band(frame, line.xs, *line.band, line.style) for line in lines if line.band is not None),
-        *limit_lines(frame, points, limits),
+        *limit_lines(frame, limits),
         *(part for line in lines for part in _draw(frame, line)),
+        *limit_names(frame, points, limits),
     ]
     if not any(value > 0 and math.isfinite(value) for line in lines for value in line.ys):
         body.append(text(WIDTH / 2, HEIGHT / 2, "nothing above zero to draw", "middle"))
@@ -259,20 +260,36 @@ def layer_ticks(frame: Frame) -> list[int]:
     return ticks(math.ceil(frame.first), math.floor(frame.last), 11)
 
 
-def limit_lines(frame: Frame, points: Sequence[Point], limits: Sequence[tuple[str, float]]) -> Iterable[str]:
-    """Yield levels, each name at the end where the points are farther away, below where another is close."""
+def limit_lines(frame: Frame, limits: Sequence[tuple[str, float]]) -> Iterable[str]:
+    """Yield a line for each level on the axis."""
+    for _, level in limits:
+        if 0 < frame.axis.share(level) < 1:
+            yield f'<path class="limit" d="M{frame.left} {rounded(frame.y(level))}H{rounded(frame.end)}"/>'
+
+
+def limit_names(frame: Frame, points: Sequence[Point], limits: Sequence[tuple[str, float]]) -> Iterable[str]:
+    """Yield levels' names, to be drawn over what else is there.
+
+    Each stands where the points are farthest: at one end of its line, above it or, where that is another's
+    place, below.
+    """
     above = -math.inf
     for label, level in limits:
         if 0 < frame.axis.share(level) < 1:
             y = frame.y(level)
-            yield _limit(frame, y, label, clear_end(points, level), y - above < 30 or y < TOP + 14)
-            above = y
+            heights = [y - 4] * (y - above >= 30 and y >= TOP + 14) + [y + 13] * (y + 16 < frame.foot)
+            places = [(x, foot) for foot in heights or [y - 4] for x in (frame.end, frame.left + 4)]
+            x, foot = max(places, key=lambda place: _room(frame, points, *place))
+            yield text(x, foot, label, "end" if x == frame.end else "start", "limit-name")
+            above = foot
 
 
-def _limit(frame: Frame, y: float, label: str, right: bool, below: bool) -> str:
-    rule = f'<path class="limit" d="M{frame.left} {rounded(y)}H{rounded(frame.end)}"/>'
-    x, anchor = (frame.end, "end") if right else (frame.left + 4, "start")
-    return rule + text(x, y + 13 if below else y - 4, label, anchor, "limit-name")
+def _room(frame: Frame, points: Sequence[Point], x: float, foot: float) -> float:
+    """Return how far the nearest point is from the middle of a name that stands at x; at most 24 counts."""
+    drawn = [place for point in points if (place := frame.place(*point)) is not None]
+    reach = 0.65 * (frame.end - frame.left)  # what a name takes of the width, at most
+    gaps = (abs(y - (foot - 4)) for at, y in drawn if abs(at - x) <= reach)
+    return min([24.0, *gaps])
 
 
 def clear_end(points: Sequence[Point], level: float) -> bool:

@@ -25,6 +25,7 @@ from actdiag.svg import (
     layer_ticks,
     levels,
     limit_lines,
+    limit_names,
     marks,
     rounded,
     text,
@@ -87,13 +88,14 @@ def family_chart(name: str, heading: str, series: Sequence[Series], scale: float
     points = [point for each in series for point in _points(each.measured)]
     limits = Profile((), scale).limits(10.0**axis.low, 10.0**axis.high)
     title = f'<text class="heading" x="0" y="-6">{escaped(heading)}</text>'
-    back = "".join([title, *levels(frame), _layers(frame), *limit_lines(frame, points, limits)])
+    back = "".join([title, *levels(frame), _layers(frame), *limit_lines(frame, limits)])
     if not any(frame.place(*point) for point in points):
         middle = (frame.left + frame.end) / 2
         back += text(middle, HEIGHT / 2, "nothing above zero to draw", "middle")
     names = dict(_names(frame, series)) if len(series) <= _NAMED else {}
     lines = "".join(_group(frame, each, names.get(each.name, "")) for each in series)
-    return Markup(f'<g id="{name}">{back}</g>{lines}')
+    front = "".join(limit_names(frame, points, limits))
+    return Markup(f'<g id="{name}">{back}</g>{lines}{front}')
 
 
 def _layers(frame: Frame) -> str:

@@ -51,7 +51,8 @@ class TheoryMismatch(Rule):
 
     What to do:
         Look for a factor or a slice between the layers, another activation than the one recorded, biases
-        that are not small, and weights that are not independent: trained, pruned, of low rank, shared.
+        that are not small, and weights that are not independent: trained, pruned, of low rank, shared, or
+        scaled on a batch, as LSUV and `actdiag fix` do. Of trained and of scaled ones it is expected.
 
     References:
         Poole et al. 2016; Schoenholz et al. 2017; Hanin & Rolnick 2018 (the band's width).
@@ -166,6 +167,7 @@ def _remedy(run: Run) -> str:
     if run.spec is None:
         return (
             "Look for a factor between the layers, and for "
-            f"{causes}. Trained weights are not independent: of them it says that they have learnt."
+            f"{causes}. Of trained weights, and of a start scaled on a batch (LSUV, actdiag fix), it is "
+            "expected: they depend on each other."
         )
     return f"Look for {causes}; data whose samples differ much in size also do this."
