@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from actdiag.arguments import shown, word
 from actdiag.errors import UsageError
 from actdiag.parameters import parse_number, split_parameter
 from actdiag.registry import Registry
@@ -71,17 +72,21 @@ class Activation:
 ACTIVATIONS: Registry[Callable[..., Activation]] = Registry("activation")
 
 
-@cache
 def activation(text: str) -> Activation:
     """Return the activation that `text` names, as `relu` or `leaky_relu:0.1`.
 
     Raises:
-        UsageError: unknown name, or a parameter where none is taken, or not a finite number of
+        UsageError: no name, an unknown one, or a parameter where none is taken, or not a finite number of
             ordinary size.
 
     >>> activation("tanh").saturation
     (-2.178..., 2.178...)
     """
+    return _activation(word("an activation", text, "tanh"))
+
+
+@cache
+def _activation(text: str) -> Activation:
     name, parameter = split_parameter(text)
     factory = ACTIVATIONS[name]
     if parameter is None:
@@ -92,6 +97,16 @@ def activation(text: str) -> Activation:
     if abs(number) > LARGEST:
         raise UsageError(f"activation '{name}' takes a number from -{LARGEST:g} to {LARGEST:g}, got '{text}'")
     return replace(factory(number), name=text)
+
+
+def check_activation(value: object) -> None:
+    """Raise where something else than an activation was given, as its name alone.
+
+    Raises:
+        UsageError: with what makes one.
+    """
+    if not isinstance(value, Activation):
+        raise UsageError(f"expected an Activation, got {shown(value)}: write activation('tanh')")
 
 
 PARAMETRIC = ("leaky_relu", "prelu", "elu")

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from actdiag.arguments import word
 from actdiag.errors import UsageError
 from actdiag.parameters import parse_number, split_parameter
 from actdiag.registry import Registry
@@ -58,9 +59,9 @@ def initialiser(text: str) -> Initialiser:
     """Return the initialiser that `text` names, as `xavier`, `normal:0.01` or `he:fan_out`.
 
     Raises:
-        UsageError: unknown name; a parameter that is missing, not wanted or not a number.
+        UsageError: no name, or an unknown one; a parameter that is missing, not wanted or not a number.
     """
-    name, parameter = split_parameter(text)
+    name, parameter = split_parameter(word("an initializer", text, "xavier"))
     row = INITIALISERS[name]
     if row.name in _SCALED:
         return _scaled(row, text, parameter)

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from actdiag.activations import Activation
+from actdiag.activations import Activation, check_activation
+from actdiag.arguments import variance
 from actdiag.errors import UsageError
 from actdiag.theory.fixed import CRITICAL, LOWEST, find_root, fixed_point
 from actdiag.theory.gains import exact_gain
@@ -24,14 +25,15 @@ def critical_sigma_w2(act: Activation, sigma_b2: float = 0.0) -> float:
     """Return sigma_w^2 = fan_in Var[w] on the edge of chaos, reached from q = 1.
 
     Raises:
-        UsageError: sigma_b2 < 0, or no such sigma_w^2: step has no gradient, relu no edge with a bias.
+        UsageError: no activation, no variance, or no such sigma_w^2: step has no gradient, relu no edge
+            with a bias.
 
     >>> from actdiag.activations import activation
     >>> round(critical_sigma_w2(activation("tanh"), 0.05), 3)  # Schoenholz et al. 2017
     1.761
     """
-    if not (sigma_b2 >= 0.0 and math.isfinite(sigma_b2)):
-        raise UsageError(f"sigma_b^2 is a variance >= 0, got {sigma_b2}")
+    check_activation(act)
+    sigma_b2 = variance("sigma_b^2", sigma_b2)
     for candidate in _candidates(act, sigma_b2):
         reached = fixed_point(act, candidate, sigma_b2)
         if abs(reached.chi_1 - 1.0) <= CRITICAL and reached.q_star < math.inf:
@@ -68,7 +70,11 @@ def critical_variance(act: Activation) -> float:
     A bounded activation's is the edge of chaos without bias (tanh, softsign, hardtanh: 1), where its signal
     shrinks slower than exponentially. An unbounded one's keeps the second moment at 1: its exact gain
     squared, 2 for relu (He et al. 2015), 2 / (1 + a^2) for leaky_relu, 1 for selu (Klambauer et al. 2017).
+
+    Raises:
+        UsageError: no activation.
     """
+    check_activation(act)
     if act.range is None:
         return exact_gain(act) ** 2
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from actdiag.activations import Array, normal_cdf
+from actdiag.arguments import number, whole
 from actdiag.theory.quadrature import gaussian_expectation
 
 
@@ -14,9 +15,13 @@ def dead_share(correlation: float, samples: int) -> float:
     The preactivations of one unit are jointly normal over random weights, with zero mean and equal
     correlation c: z_i = sqrt(c) m + sqrt(1 - c) e_i, so P = E_m[Phi(-sqrt(c / (1 - c)) m)^n].
 
+    Raises:
+        UsageError: the correlation is no number, or the samples cannot be counted.
+
     >>> round(dead_share(0.0, 3), 12), dead_share(1.0, 512)
     (0.125, 0.5)
     """
+    correlation, samples = number("correlation", correlation), whole("samples", samples, 0)
     if not correlation < 1.0 - 1e-12:
         return 0.5
     slope = math.sqrt(max(correlation, 0.0) / (1.0 - correlation))

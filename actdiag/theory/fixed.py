@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from actdiag.activations import Activation
+from actdiag.activations import Activation, check_activation
+from actdiag.arguments import number, variance
 from actdiag.theory.response import exp, log, response
 from actdiag.theory.spread import log_spread, parallel_slope
 
@@ -64,10 +65,15 @@ class FixedPoint:
 def fixed_point(act: Activation, sigma_w2: float, sigma_b2: float = 0.0) -> FixedPoint:
     """Return what a chain with these variances tends to, from q = 1.
 
+    Raises:
+        UsageError: no activation, or a number that is no variance.
+
     >>> from actdiag.activations import activation
     >>> fixed_point(activation("tanh"), 1.0).phase, fixed_point(activation("tanh"), 4.0).phase
     ('critical', 'chaotic')
     """
+    check_activation(act)
+    sigma_w2, sigma_b2 = variance("sigma_w^2", sigma_w2), variance("sigma_b^2", sigma_b2)
     log_q = _log_q_star(act, sigma_w2, sigma_b2)
     chi = sigma_w2 * exp(response(act, log_q).log_slope)
     slope_q = variance_slope(act, log_q, sigma_w2)
@@ -107,7 +113,12 @@ def variance_slope(act: Activation, log_q: float, sigma_w2: float) -> float:
 
     Where q is its own image a value above 1 names an unstable pair: gelu, silu and mish at the gain that
     keeps q = 1 are such, the next deviation grows from layer to layer.
+
+    Raises:
+        UsageError: no activation, no number, or no variance.
     """
+    check_activation(act)
+    log_q, sigma_w2 = number("log_q", log_q), variance("sigma_w^2", sigma_w2)
     step = 1e-3
     low, high = (response(act, log_q + shift).log_second_moment for shift in (-step, step))
     middle = response(act, log_q).log_second_moment

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from actdiag.activations import activation
-from actdiag.errors import ActdiagError
+from actdiag.arguments import shown, whole
+from actdiag.errors import ActdiagError, UsageError
 from actdiag.initialisers import Initialiser, initialiser
 from actdiag.theory.chain import Between, Layer, Moments
 from actdiag.theory.gains import resolve_gain
@@ -20,6 +21,8 @@ class NoTheory(ActdiagError):  # noqa: N818, it is an answer rather than a mista
 
 MOST_LAYERS = 100_000
 """Hidden layers; each takes up to a millisecond."""
+NEEDED = ("act", "init", "depth", "width")
+"""Fields that every spec has."""
 
 
 def prediction(
@@ -37,15 +40,25 @@ def prediction(
 
     Raises:
         NoTheory: with the reason.
+        UsageError: no spec with these fields, or features or classes that cannot be counted.
 
     >>> spec = {"act": "relu", "init": "he", "depth": 2, "width": 64}
     >>> [round(moments.preactivation.rms ** 2, 12) for moments in prediction(spec, 64, 10)]
     [2.0, 2.0]
     """
+    _check(spec)
+    features, classes = whole("features", features, 1), whole("classes", classes, 1)
     if spec["depth"] > MOST_LAYERS:
         raise NoTheory(f"it is worked out for up to {MOST_LAYERS} layers, and these are {spec['depth']}")
     between = between_of(spec)
     return propagate(activation(spec["act"]), chain(spec, features, classes), q, c, between)
+
+
+def _check(spec: object) -> None:
+    if not isinstance(spec, Mapping):
+        raise UsageError(f"a spec is a mapping, got {shown(spec)}: write dataclasses.asdict(RunSpec(...))")
+    if missing := [name for name in NEEDED if name not in spec]:
+        raise UsageError(f"a spec holds {', '.join(NEEDED)}, got one without {', '.join(missing)}")
 
 
 def between_of(spec: Mapping[str, Any]) -> Between:

@@ -10,6 +10,8 @@ from functools import cache, lru_cache
 import numpy as np
 
 from actdiag.activations import Array, normal_pdf
+from actdiag.arguments import number, shown, variance
+from actdiag.errors import UsageError
 
 REACH = 10.0
 """Standard deviations that the quadrature covers; the normal tail beyond is 1.5e-23."""
@@ -84,11 +86,18 @@ def split(points: Array, sigma: float, mean: float = 0.0) -> Array:
 def gaussian_expectation(
     values: Callable[[Array], Array], kinks: Iterable[float] = (), q: float = 1.0, mean: float = 0.0
 ) -> float:
-    """Return E[f(z)] for z ~ N(mean, q), where `values` is f, smooth between `kinks`.
+    """Return E[f(z)] for z ~ N(mean, q), where `values` is f, smooth between `kinks`; q = 0 is z = mean.
+
+    Raises:
+        UsageError: no function, or a number out of its range.
 
     >>> round(gaussian_expectation(lambda z: z**2, q=4.0), 12)
     4.0
     """
-    sigma = math.sqrt(q)
+    if not callable(values):
+        raise UsageError(f"values is a function of an array, got {shown(values)}")
+    sigma, mean = math.sqrt(variance("q", q)), number("mean", mean)
+    if not sigma:
+        return float(values(np.array([mean]))[0])
     u, weights = pieces(split(bends(kinks, REACH * sigma), sigma, mean))
     return float(np.sum(weights * values(mean + sigma * u)))

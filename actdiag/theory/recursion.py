@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from actdiag.activations import Activation
+from actdiag import arguments
+from actdiag.activations import Activation, check_activation
 from actdiag.errors import UsageError
 from actdiag.theory.chain import Between, Layer, Moments, Signal
 from actdiag.theory.response import Response, exp, log, response
@@ -42,13 +43,16 @@ def propagate(
         between: norm and dropout of each hidden layer.
 
     Raises:
-        UsageError: q or c out of range.
+        UsageError: no activation, no layers, or q or c out of range.
 
     >>> from actdiag.activations import activation
     >>> he = [Layer(64, 64, 2 / 64)] * 4
     >>> [round(moments.activation.rms, 12) for moments in propagate(activation("relu"), he)]
     [1.0, 1.0, 1.0]
     """
+    check_activation(act)
+    _check_chain(layers, between)
+    q, c = arguments.number("q", q), arguments.number("c", c)
     if not (q >= 0.0 and math.isfinite(q) and -1.0 <= c <= 1.0):
         raise UsageError(f"theory needs inputs with second moment q >= 0 and -1 <= c <= 1, got q={q}, c={c}")
     flow = Flow(log(q), log(q) + log(1.0 - c))
@@ -59,6 +63,13 @@ def propagate(
         steps.append(step)
         found.append((before, after))
     return _with_gradients(found[:-1], steps)
+
+
+def _check_chain(layers: object, between: object) -> None:
+    if not isinstance(layers, Sequence) or not all(isinstance(layer, Layer) for layer in layers):
+        raise UsageError(f"layers are a list of actdiag.theory.Layer, got {arguments.shown(layers)}")
+    if not isinstance(between, Between):
+        raise UsageError(f"between is an actdiag.theory.Between, got {arguments.shown(between)}")
 
 
 @lru_cache(maxsize=4096)
