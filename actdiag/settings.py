@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from actdiag.arguments import texts
 from actdiag.errors import UsageError, unknown_name
 from actdiag.parameters import parse_number
 from actdiag.reading import check_file, reason
@@ -34,26 +35,31 @@ class Settings:
 
     @classmethod
     def parse(
-        cls, select: Iterable[str] = (), ignore: Iterable[str] = (), assignments: Iterable[str] = ()
+        cls,
+        select: str | Iterable[str] = (),
+        ignore: str | Iterable[str] = (),
+        assignments: str | Iterable[str] = (),
     ) -> Settings:
         """Return the settings that words spell.
 
         Args:
-            select: codes, names or beginnings of codes ("AD1"), one or several separated by commas.
+            select: codes, names or beginnings of codes ("AD1"), one or several separated by commas; a text
+                or several texts.
             ignore: as select.
             assignments: as "AD101.floor=1e-2".
 
         Raises:
-            UsageError: an unknown rule or threshold, or not a number.
+            UsageError: no texts, an unknown rule or threshold, or not a number.
 
         >>> Settings.parse(["AD30,vanishing-gradient"], [], ["AD101.floor=0.2"])
         Settings(select=('AD101', 'AD301', 'AD302', 'AD305'), ignore=(), thresholds={'AD101.floor': 0.2})
         """
-        numbers = list(map(_assignment, _words(assignments)))
+        takes = "assignments set thresholds, as 'AD101.floor=0.01'"
+        numbers = list(map(_assignment, _words(takes, assignments)))
         for key, times in Counter(key for key, _ in numbers).items():
             if times > 1:
                 raise UsageError(f"threshold {key} was set {times} times: set it once")
-        return cls(_codes(select), _codes(ignore), dict(numbers))
+        return cls(_codes("select", select), _codes("ignore", ignore), dict(numbers))
 
     @classmethod
     def from_config(cls, folder: str | Path) -> Settings:
@@ -96,13 +102,15 @@ class Settings:
         return {name: self.thresholds[key] for key, (owner, _, name) in split.items() if owner == code}
 
 
-def _words(texts: Iterable[str]) -> list[str]:
-    """Split at commas and line ends."""
-    return [word for text in texts for part in text.replace(",", "\n").splitlines() if (word := part.strip())]
+def _words(takes: str, given: str | Iterable[str]) -> list[str]:
+    """Split at commas and line ends what was given to an option that takes texts, as it says."""
+    parts = [part for text in texts(takes, given) for part in text.replace(",", "\n").splitlines()]
+    return [word for part in parts if (word := part.strip())]
 
 
-def _codes(texts: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted({code for word in _words(texts) for code in _matching(word)}))
+def _codes(option: str, given: str | Iterable[str]) -> tuple[str, ...]:
+    words = _words(f"{option} takes rules, as 'AD101' or ['AD101', 'AD201']", given)
+    return tuple(sorted({code for word in words for code in _matching(word)}))
 
 
 def _matching(word: str) -> list[str]:

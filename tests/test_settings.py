@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from actdiag.errors import ActdiagError, UsageError
@@ -161,6 +165,24 @@ def test_the_command_line_wins() -> None:
 def test_a_threshold_is_set_once() -> None:
     with pytest.raises(UsageError, match=r"^threshold AD101\.floor was set 2 times: set it once$"):
         Settings.parse([], [], ["AD101.floor=1e-2", "vanishing-gradient.floor=2"])
+
+
+@pytest.mark.parametrize("given", [None, 3, b"x", [3], [None], [b"AD101"], np.ones(2), np.array(1.0)])
+def test_words_are_texts(given: Any) -> None:
+    got = re.escape(repr(given))
+    for call, takes in (
+        (Settings.parse, r"select takes rules, as 'AD101' or \['AD101', 'AD201'\]"),
+        (partial(Settings.parse, []), r"ignore takes rules, as 'AD101' or \['AD101', 'AD201'\]"),
+        (partial(Settings.parse, [], []), r"assignments set thresholds, as 'AD101\.floor=0\.01'"),
+    ):
+        with pytest.raises(UsageError, match=f"^{takes}, got {' '.join(got.split())}$"):
+            call(given)
+
+
+def test_one_text_may_be_given_as_it_is() -> None:
+    assert Settings.parse("AD101,AD201", "AD30", "AD101.floor=0.2") == Settings.parse(
+        ["AD101", "AD201"], ["AD30"], ["AD101.floor=0.2"]
+    )
 
 
 def test_a_number_is_written_in_the_digits_0_to_9() -> None:
