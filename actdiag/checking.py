@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from actdiag.arguments import flag
 from actdiag.attaching import attach
 from actdiag.batches import ModelBatch
 from actdiag.capture.outputs import find
@@ -52,7 +53,7 @@ def check(
         jacobian: measure the singular values across the hidden layers, too, for AD402.
 
     Raises:
-        UsageError: no model, no inputs, no loss that fits.
+        UsageError: no model, no inputs, no loss that fits, a jacobian that is neither True nor False.
         ActdiagError: the loss has no gradient, or the model holds lazy parameters.
 
     >>> from actdiag import examples
@@ -64,6 +65,7 @@ def check(
         raise UsageError(f"check takes a torch.nn.Module, got {type(model).__name__}")
     if loss is not None and not callable(loss):
         raise UsageError(f"loss is a callable loss(outputs, targets), got {describe(loss)}")
+    jacobian = flag("jacobian", jacobian)
     batch = ModelBatch.of(inputs, targets).detached()
     modules = [*model.modules(), *(loss.modules() if isinstance(loss, nn.Module) else ())]
     tensors = [tensor for _, tensor in find((batch.args, batch.keywords, targets)).tensors]

@@ -12,9 +12,10 @@ from matplotlib import pyplot
 from matplotlib.axes import Axes
 
 from actdiag import plots
+from actdiag.arguments import choice
 from actdiag.comparisons import Comparison, is_comparison
 from actdiag.diagnosis import check_diagnosis, diagnose
-from actdiag.errors import UsageError, unknown_name
+from actdiag.errors import UsageError
 from actdiag.plots import Picture
 from actdiag.plots.single import HEADINGS, TENSORS, draw_profile
 from actdiag.plots.style import caption, styled
@@ -137,9 +138,7 @@ def _comparison(recording: Recording, diagnosis: Diagnosis | None = None) -> Com
 
 
 def _tensors(tensor: str | None) -> tuple[str, ...]:
-    if tensor is not None and tensor not in TENSORS:
-        raise unknown_name("tensor", str(tensor), TENSORS)
-    return TENSORS if tensor is None else (tensor,)
+    return TENSORS if tensor is None else (choice("tensor", tensor, TENSORS),)
 
 
 def _run(recording: Recording, run: str | None) -> Run:

@@ -100,7 +100,7 @@ class Recording:
         Raises:
             UsageError: it is none.
         """
-        if run not in self.runs:
+        if not isinstance(run, str) or run not in self.runs:
             near = get_close_matches(str(run), self.runs, n=3, cutoff=0.3) or self.runs[:3]
             raise UsageError(f"unknown run '{run}': expected one of recording.runs, as {', '.join(near)}")
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from actdiag.activations import activation
+from actdiag.arguments import flag
 from actdiag.batches import ModelBatch
 from actdiag.capture import Recorder
 from actdiag.catalogue import loss_function
@@ -42,7 +43,7 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
         jacobian: measure the singular values across the hidden layers, too, for AD402.
 
     Raises:
-        UsageError: no RunSpec, or it needs more memory than is free.
+        UsageError: no RunSpec, a jacobian that is neither True nor False, or more memory needed than is free.
         ActdiagError: the data cannot be read or the device is not there.
 
     >>> recording = scan(RunSpec(depth=2, width=16, batch=32))
@@ -51,6 +52,7 @@ def scan(spec: RunSpec, *, jacobian: bool = False) -> Recording:
     """
     if not isinstance(spec, RunSpec):
         raise UsageError(f"scan takes a RunSpec, got {spec!r}: write scan(RunSpec(...))")
+    jacobian = flag("jacobian", jacobian)
     device = resolve_device(spec.device)
     check_memory(spec, device)
     with telling_exhaustion(network_name(spec), SMALLER):

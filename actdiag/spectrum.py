@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from actdiag.arguments import whole
 from actdiag.batches import ModelBatch
 from actdiag.capture.outputs import find
 from actdiag.checking import measure
@@ -27,7 +28,7 @@ def jacobian(model: nn.Module, inputs: Any, samples: int = SAMPLES, steps: int =
         steps: of Lanczos; with as many as a layer has units all singular values are found.
 
     Raises:
-        UsageError: no model, or no inputs.
+        UsageError: no model, no inputs, or numbers that are none.
         ActdiagError: fewer than two hidden layers, or derivatives that do not exist or are not finite.
 
     >>> from actdiag import examples
@@ -37,9 +38,7 @@ def jacobian(model: nn.Module, inputs: Any, samples: int = SAMPLES, steps: int =
     """
     if not isinstance(model, nn.Module):
         raise UsageError(f"jacobian takes a torch.nn.Module, got {describe(model)}")
-    for name, number in (("samples", samples), ("steps", steps)):
-        if number < 1:
-            raise UsageError(f"{name} is a whole number >= 1, got {number}")
+    samples, steps = whole("samples", samples, 1), whole("steps", steps, 1)
     batch = ModelBatch.of(inputs).detached()
     tensors = [tensor for _, tensor in find((batch.args, batch.keywords)).tensors]
     with restored(model.modules(), tensors):

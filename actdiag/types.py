@@ -11,14 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from functools import cached_property
-from numbers import Real
 from typing import Any, TypeVar
 
-import numpy as np
-
 from actdiag.activations import activation
-from actdiag.arguments import whole
-from actdiag.errors import UsageError, unknown_name
+from actdiag.arguments import LARGEST, choice, flag, number, whole, word
+from actdiag.errors import UsageError
 from actdiag.initialisers import LARGEST_NUMBER, initialiser
 from actdiag.notebook import diagnosis_html, finding_html
 from actdiag.texts import printable
@@ -34,8 +31,6 @@ CHOICES = {
 """The fields of `RunSpec` that take one of a few words."""
 
 _SMALLEST = {"depth": 0, "width": 1, "batch": 1, "seed": 0, "features": 1, "classes": 1}
-_LARGEST = 2**31 - 1
-"""Of every whole number: what fits any index and any random generator's seed."""
 
 
 @dataclass(frozen=True)
@@ -92,18 +87,13 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         for name in ("act", "init", "data"):
-            if not isinstance(getattr(self, name), str):
-                raise UsageError(f"{name} is a name, as 'tanh', got {getattr(self, name)!r}")
+            word(name, getattr(self, name), "tanh")
         _make_float(self, "gain", "bias", "dropout")
         for name, smallest in _SMALLEST.items():
             _make_whole(self, name, smallest)
         _make_bool(self, "residual", "standardise")
         for name, words in CHOICES.items():
-            value = getattr(self, name)
-            if not isinstance(value, str):
-                raise UsageError(f"{name} is a name, as '{words[0]}', got {value!r}")
-            if value not in words:
-                raise unknown_name(name, value, words)
+            choice(name, getattr(self, name), words)
         if not 0.0 <= self.dropout < 1.0:
             raise UsageError(f"dropout is a probability p with 0 <= p < 1, got {self.dropout}")
         if self.bias is not None and not abs(self.bias) <= LARGEST_NUMBER:
@@ -145,29 +135,20 @@ def _make_float(spec: RunSpec, *names: str) -> None:
     """Turn numbers of any kind, and -0.0, into the float they equal, so that equal specs have equal slugs."""
     for name in names:
         value = getattr(spec, name)
-        if issubclass(type(value), Real) and type(value) is not bool:
-            object.__setattr__(spec, name, float(value) + 0.0)
-        elif not (value is None and name != "dropout") and not (isinstance(value, str) and name == "gain"):
-            raise UsageError(f"{name} is a number, got {value!r}")
+        if not (value is None and name != "dropout") and not (isinstance(value, str) and name == "gain"):
+            object.__setattr__(spec, name, number(name, value) + 0.0)
 
 
 def _make_bool(spec: RunSpec, *names: str) -> None:
     for name in names:
-        value = getattr(spec, name)
-        if not isinstance(value, bool | np.bool_):
-            raise UsageError(f"{name} is True or False, got {value!r}")
-        object.__setattr__(spec, name, bool(value))
+        object.__setattr__(spec, name, flag(name, getattr(spec, name)))
 
 
 def _make_whole(spec: RunSpec, name: str, smallest: int) -> None:
     """Turn whole numbers of any kind into Python's own."""
     value = getattr(spec, name)
-    if value is None and name in ("features", "classes"):
-        return
-    number = whole(name, value, smallest)
-    if number > _LARGEST:
-        raise UsageError(f"{name} is a whole number <= {_LARGEST}, got {number}")
-    object.__setattr__(spec, name, number)
+    if value is not None or name not in ("features", "classes"):
+        object.__setattr__(spec, name, whole(name, value, smallest, LARGEST))
 
 
 def _check_gain(gain: float | str | None, init: str) -> None:
@@ -282,9 +263,9 @@ class Diagnosis:
         """Return the part that concerns one run.
 
         Raises:
-            UsageError: it is of other runs.
+            UsageError: it is of other runs, or no name.
         """
-        if self._parts and run not in self._parts:
+        if not isinstance(run, str) or (self._parts and run not in self._parts):
             known = ", ".join(self.runs[:3]) + ", ..." * (len(self.runs) > 3)
             raise UsageError(
                 f"unknown run '{run}': expected one of diagnosis.runs, as {known or 'there is none'}"

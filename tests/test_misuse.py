@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ BARE = Recording(frame([], schema.ROWS), frame([], schema.MODULES))
 SPECS = [RunSpec(depth=1, width=4, batch=8)]
 NO_RECORDING = "expected an actdiag.Recording, got NoneType: make one with actdiag.scan"
 NO_DIAGNOSIS = "expected an actdiag.Diagnosis, got str: make one with actdiag.diagnose(recording)"
+WORDS = np.array(["all", "auto"])
+ODD: list[Any] = [[], {}, WORDS, torch.ones(2)]
+NO_PATTERNS = "select takes patterns of module names, as 'encoder.*', got "
 NO_FOLDER = "a folder is named by text or a Path, got "
 
 
@@ -38,6 +42,30 @@ def model() -> nn.Module:
 
 def suggest(**options: Any) -> Any:
     return actdiag.suggest(model(), torch.ones(4, 4), **options)
+
+
+def jacobian(**options: Any) -> Any:
+    return actdiag.jacobian(model(), torch.ones(4, 4), **options)
+
+
+def scan(**options: Any) -> Any:
+    return actdiag.scan(SPECS[0], **options)
+
+
+def check(**options: Any) -> Any:
+    return actdiag.check(model(), torch.ones(4, 4), **options)
+
+
+def attach(**options: Any) -> None:
+    actdiag.attach(model(), **options).detach()
+
+
+def diagnosed(run: Any) -> Any:
+    return diagnosis(one()).of(run)
+
+
+def recorded(run: Any) -> Any:
+    return one().of(run)
 
 
 def polar() -> Any:
@@ -80,6 +108,49 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: suggest(allow=3), "allow takes norm and activation, got 3"),
     (lambda: suggest(loss="mse"), "loss is a function, got str: leave it out or give one"),
     (lambda: suggest(tell=3), "tell is a function, got int: leave it out or give one"),
+    (lambda: suggest(seed=2**31), "seed is a whole number <= 2147483647, got 2147483648"),
+    (lambda: suggest(seed=2**32), "seed is a whole number <= 2147483647, got 4294967296"),
+    (lambda: suggest(steps=-(10**5000)), "steps is a whole number >= 1, got one of 16610 bits below 0"),
+    (lambda: jacobian(samples="x"), "samples is a whole number >= 1, got 'x'"),
+    (lambda: jacobian(samples=True), "samples is a whole number >= 1, got True"),
+    (lambda: jacobian(steps=None), "steps is a whole number >= 1, got None"),
+    (lambda: jacobian(steps=2.5), "steps is a whole number >= 1, got 2.5"),
+    *(
+        (partial(call, jacobian=value), f"jacobian is True or False, got {value!r}")
+        for value in (None, "yes", 1.5, 1, WORDS, torch.ones(2))
+        for call in (scan, check)
+    ),
+    *((partial(diagnosed, value), f"unknown run '{value}': expected one of diagnosis.runs") for value in ODD),
+    *((partial(recorded, value), f"unknown run '{value}': expected one of recording.runs") for value in ODD),
+    (lambda: Diagnosis(()).of([]), "unknown run '[]'"),  # type: ignore[arg-type]
+    *(
+        (partial(attach, **{name: value}), words.format(value=repr(value)))
+        for name, words in (
+            ("keep", "keep is a name, as 'auto', got {value}"),
+            ("tensors", "tensors is a name, as 'all', got {value}"),
+            ("passive", "passive is True or False, got {value}"),
+            ("run", "run is a name in the recording, as 'model', got {value}"),
+        )
+        for value in (WORDS, torch.ones(2), None, [])
+    ),
+    *(
+        (
+            partial(attach, select=value),
+            f"{NO_PATTERNS}{value!r}",
+        )
+        for value in (torch.ones(2), np.ones(2), np.array(1), 0, b"x", ["0", None])
+    ),
+    (partial(attach, select=WORDS), "unknown module in select 'all'"),
+    *(
+        (partial(picture, one(), tensor=value), f"tensor is a name, as 'activation', got {value!r}")
+        for value in (WORDS, torch.ones(2), [], 3)
+        for picture in (actdiag.plot.profile, actdiag.plot.distributions)
+    ),
+    *(
+        (partial(picture, one(), run=value), f"unknown run '{value}': expected one of recording.runs")
+        for value in ODD
+        for picture in (actdiag.plot.profile, actdiag.plot.distributions)
+    ),
 ]
 
 
@@ -169,6 +240,23 @@ def test_a_recording_without_runs_is_shown_and_judged() -> None:
         assert (found, found.verdict, found.typical_run) == (Diagnosis(()), "nothing to judge", "")
 
 
+def test_flags_of_numpy_are_taken_as_pythons_own() -> None:
+    assert actdiag.scan(SPECS[0], jacobian=np.True_) == actdiag.scan(SPECS[0], jacobian=True)  # type: ignore[arg-type]
+    net, inputs = model(), torch.randn(4, 4)
+    assert actdiag.check(net, inputs, jacobian=np.True_) == actdiag.check(net, inputs, jacobian=True)  # type: ignore[arg-type]
+    recorder = actdiag.attach(model(), passive=np.True_)  # type: ignore[arg-type]
+    recorder.detach()
+    assert recorder._options.passive is True
+
+
+def test_patterns_are_taken_in_any_list() -> None:
+    patterns = ("0", "1")
+    for given in (patterns, list(patterns), np.array(patterns), iter(patterns)):
+        recorder = actdiag.attach(model(), select=given)  # type: ignore[arg-type]
+        recorder.detach()
+        assert recorder._options.select == patterns
+
+
 def test_numbers_of_numpy_are_taken_as_pythons_own() -> None:
     recorder = actdiag.attach(model(), every=np.int64(2), batch_axis=np.int32(0))  # type: ignore[arg-type]
     recorder.detach()
@@ -241,6 +329,11 @@ def test_two_recorders_on_one_model_record_the_same() -> None:
         ({"gain": [1]}, "gain is a number, got [1]"),
         ({"gain": b"x"}, "gain is a number, got b'x'"),
         ({"bias": "x"}, "bias is a number, got 'x'"),
+        ({"gain": 10**400}, f"gain is a number that float64 holds, got {10**400}"),
+        ({"bias": -(10**400)}, f"bias is a number that float64 holds, got -{10**400}"),
+        ({"dropout": 10**5000}, "dropout is a number that float64 holds, got one of 16610 bits"),
+        ({"gain": np.True_}, "gain is a number, got np.True_"),
+        ({"depth": 10**5000}, "depth is a whole number <= 2147483647, got one of 16610 bits"),
         ({"bias": 1j}, "bias is a number, got 1j"),
         ({"dropout": "0.1"}, "dropout is a number, got '0.1'"),
         ({"dropout": None}, "dropout is a number, got None"),

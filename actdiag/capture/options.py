@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from actdiag.arguments import whole
+from actdiag.arguments import choice, flag, texts, whole
 from actdiag.errors import UsageError, unknown_name
 
 KEEP = ("auto", "all")
@@ -42,21 +42,17 @@ class Options:
     def __post_init__(self) -> None:
         object.__setattr__(self, "every", whole("every", self.every, 1))
         object.__setattr__(self, "batch_axis", whole("batch_axis", self.batch_axis))
-        if self.keep not in KEEP:
-            raise unknown_name("keep", str(self.keep), KEEP)
-        if self.tensors not in TENSORS:
-            raise unknown_name("tensors", str(self.tensors), TENSORS)
+        object.__setattr__(self, "passive", flag("passive", self.passive))
+        choice("keep", self.keep, KEEP)
+        choice("tensors", self.tensors, TENSORS)
         if self.scaler is not None and not callable(getattr(self.scaler, "get_scale", None)):
             raise UsageError(f"scaler is a torch.amp.GradScaler, got {type(self.scaler).__name__}")
 
     @classmethod
     def of(cls, select: str | Sequence[str] | None = None, **options: Any) -> Options:
         """Return the options, `select` being one pattern, several or None for all."""
-        patterns = [select] if isinstance(select, str) else select or ()
-        listed = isinstance(patterns, (list, tuple, set, frozenset))
-        if not (listed and all(isinstance(pattern, str) for pattern in patterns)):
-            raise UsageError(f"select takes patterns of module names, as 'encoder.*', got {select!r}")
-        return cls(select=tuple(patterns), **options)
+        takes = "select takes patterns of module names, as 'encoder.*'"
+        return cls(select=() if select is None else texts(takes, select), **options)
 
     def selects(self, name: str) -> bool:
         """Return whether a module or a function inside one is to be recorded."""

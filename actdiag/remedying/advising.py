@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from actdiag.arguments import callable_or_none, whole
+from actdiag.arguments import LARGEST, callable_or_none, whole
 from actdiag.batches import ModelBatch
 from actdiag.capture.outputs import find
 from actdiag.checking import OwnLoss
@@ -124,7 +124,7 @@ def suggest(
     healthy: nothing to fix
     """
     steps, draws = whole("steps", steps, 1), whole("draws", draws, FEWEST_DRAWS)
-    seed, allow = whole("seed", seed, 0), _allowed(allow)
+    seed, allow = whole("seed", seed, 0, LARGEST), _allowed(allow)
     _check(model, loss, tell)
     pool = _pool(inputs, targets)
     modules = [each for part in (model, loss) if isinstance(part, nn.Module) for each in part.modules()]
