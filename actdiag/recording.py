@@ -23,7 +23,7 @@ from actdiag.folders import keep_others, replacing
 from actdiag.notebook import recording_html
 from actdiag.reading import reason
 from actdiag.saved import read_arrays, read_meta, read_table
-from actdiag.texts import encodable, printable
+from actdiag.texts import encodable, escaped, printable
 
 FILES = ("rows.csv", "modules.csv", "histograms.npz", "meta.json")
 PICTURES = ("matrix.png", "distributions.png", "profile.png")
@@ -58,6 +58,8 @@ class Recording:
     def __repr__(self) -> str:
         """Return the runs, and how much is known of them, in one line."""
         runs = ", ".join(self.runs[:3]) + ", ..." * (len(self.runs) > 3)
+        if lack := _lack(self):
+            return printable(f"<Recording of {runs}: {lack}>")
         measured = len(self.measured)
         return printable(
             f"<Recording of {runs}: {measured} measured rows, {len(self.rows) - measured} predicted, "
@@ -65,7 +67,7 @@ class Recording:
         )
 
     def _repr_html_(self) -> str:
-        return recording_html(self)
+        return f"<pre>{escaped(repr(self))}</pre>" if _lack(self) else recording_html(self)
 
     @property
     def measured(self) -> pd.DataFrame:
@@ -204,16 +206,27 @@ def is_own(name: str) -> bool:
 
 
 def check_recording(value: object) -> None:
-    """Raise where something else than a recording was given.
+    """Raise where something else than a recording was given, or one whose tables lack columns.
 
     Raises:
         UsageError: with what makes one.
     """
+    makers = "make one with actdiag.scan, actdiag.compare or actdiag.attach"
     if not isinstance(value, Recording):
-        raise UsageError(
-            f"expected an actdiag.Recording, got {type(value).__name__}: make one with actdiag.scan, "
-            "actdiag.compare or actdiag.attach"
-        )
+        raise UsageError(f"expected an actdiag.Recording, got {type(value).__name__}: {makers}")
+    if lack := _lack(value):
+        raise UsageError(f"expected an actdiag.Recording with all its columns, got {lack}: {makers}")
+
+
+def _lack(recording: Recording) -> str:
+    """Return which table is none, or is without which columns; "" where nothing is amiss."""
+    for name, types in (("rows", schema.ROWS), ("modules", schema.MODULES)):
+        table: object = getattr(recording, name)
+        if not isinstance(table, pd.DataFrame):
+            return f"{name} of type {type(table).__name__}"
+        if missing := types.keys() - table.columns.tolist():
+            return f"{name} without {', '.join(sorted(missing))}"
+    return ""
 
 
 def _same(mine: Arrays, theirs: Arrays) -> bool:

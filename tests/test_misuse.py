@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ NO_RECORDING = "expected an actdiag.Recording, got NoneType: make one with actdi
 NO_DIAGNOSIS = "expected an actdiag.Diagnosis, got str: make one with actdiag.diagnose(recording)"
 WORDS = np.array(["all", "auto"])
 ODD: list[Any] = [[], {}, WORDS, torch.ones(2)]
+NO_COLUMNS = "expected an actdiag.Recording with all its columns, got "
 NO_PATTERNS = "select takes patterns of module names, as 'encoder.*', got "
 NO_FOLDER = "a folder is named by text or a Path, got "
 
@@ -66,6 +68,26 @@ def diagnosed(run: Any) -> Any:
 
 def recorded(run: Any) -> Any:
     return one().of(run)
+
+
+def without(table: str, column: str) -> Recording:
+    whole = one()
+    return replace(whole, **{table: getattr(whole, table).drop(columns=column)})
+
+
+DAMAGED = (
+    (without("rows", "rms"), "rows without rms"),
+    (without("rows", "source"), "rows without source"),
+    (without("modules", "kind"), "modules without kind"),
+    (Recording(None, None), "rows of type NoneType"),  # type: ignore[arg-type]
+)
+TAKERS = (
+    actdiag.diagnose,
+    actdiag.plot.profile,
+    actdiag.plot.distributions,
+    actdiag.plot.matrix,
+    lambda recording: actdiag.report(recording, diagnosis(one()), "nowhere"),
+)
 
 
 def polar() -> Any:
@@ -150,6 +172,14 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
         (partial(picture, one(), run=value), f"unknown run '{value}': expected one of recording.runs")
         for value in ODD
         for picture in (actdiag.plot.profile, actdiag.plot.distributions)
+    ),
+    *(
+        (
+            partial(take, damaged),
+            f"{NO_COLUMNS}{lack}: make one with",
+        )
+        for damaged, lack in DAMAGED
+        for take in TAKERS
     ),
 ]
 
@@ -238,6 +268,14 @@ def test_a_recording_without_runs_is_shown_and_judged() -> None:
         assert "0 runs" in recording._repr_html_()
         found = actdiag.diagnose(recording)
         assert (found, found.verdict, found.typical_run) == (Diagnosis(()), "nothing to judge", "")
+
+
+@pytest.mark.parametrize(("damaged", "lack"), DAMAGED)
+def test_a_damaged_recording_is_shown_as_such(damaged: Recording, lack: str) -> None:
+    shown = repr(damaged)
+    assert shown.startswith("<Recording of ")
+    assert shown.endswith(f": {lack}>")
+    assert f": {lack}&gt;" in damaged._repr_html_()
 
 
 def test_flags_of_numpy_are_taken_as_pythons_own() -> None:
