@@ -96,3 +96,17 @@ def coarsen(counts: Counts, factor: int) -> Counts:
     """Add up every `factor` neighbouring bins of a linear histogram."""
     coarse: Counts = counts.reshape(-1, factor).sum(axis=1)
     return coarse
+
+
+def unplaced(counts: Counts) -> tuple[int, int]:
+    """Return how many elements the bins do not place: too close to 0, and beyond float32.
+
+    Args:
+        counts: (4096,) log-linear histogram.
+
+    Returns:
+        How many are smaller than `EDGES[1]`, zeros among them; how many are no finite float32, Inf and NaN
+        among them.
+    """
+    infinite = counts[_FINITE:_HALF].sum() + counts[_HALF + _FINITE :].sum()
+    return int(counts[0] + counts[_HALF]), int(infinite)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag.activations import activation
-from actdiag.bins import coarsen, quantiles, rebin
+from actdiag.bins import EDGES, coarsen, quantiles, rebin, unplaced
 from actdiag.errors import ActdiagError
 from actdiag.numerals import numeral, percent
 from actdiag.profiles import gradient_rows
@@ -35,7 +35,8 @@ class Panel:
         low: left end of the axis.
         high: right end.
         heights: (bars,) between 0 and 1; empty where there is nothing to draw.
-        notes: what the bars cannot show: `51% zero`, `2% not finite`.
+        notes: what the bars cannot show: `51% zero`, `2% not finite`; `within ±1.5e-39` or `beyond ±3.4e38`
+            of values that no bin tells apart.
     """
 
     layer: int
@@ -109,7 +110,7 @@ def _panels(view: Run, rows: pd.DataFrame, bounds: tuple[float, float] | None, o
     counts = [recording.histograms.get(index) for index in rows.index]
     ranges = _common([_range(count) for count in counts], one_axis)
     return [
-        _panel(row, *ends, None if count is None else _spread(count, *ends))
+        _binned(row, *ends, count)
         for (_, row), count, ends in zip(rows.iterrows(), counts, ranges, strict=True)
     ]
 
@@ -121,11 +122,11 @@ def _range(counts: NDArray[np.int64] | None) -> tuple[float, float]:
 
 
 def _common(ranges: list[tuple[float, float]], always: bool) -> list[tuple[float, float]]:
-    """Give all layers one axis, always or where that leaves each of them legible."""
+    """Give all layers one axis, always or where that leaves each of them legible; (0, 0) if none has one."""
     sizes = [high - low for low, high in ranges if high > low]
     if sizes and (always or max(sizes) <= SHARED_WITHIN * min(sizes)):
         ranges = [(min(low for low, _ in ranges), max(high for _, high in ranges))] * len(ranges)
-    return [_centred(*ends) if ends[1] > ends[0] else (-1.0, 1.0) for ends in ranges]
+    return [_centred(*ends) for ends in ranges]
 
 
 def _centred(low: float, high: float) -> tuple[float, float]:
@@ -134,18 +135,47 @@ def _centred(low: float, high: float) -> tuple[float, float]:
     return (-reach, reach) if min(-low, high) > reach / 3.0 else (low, high)
 
 
+def _binned(row: pd.Series, low: float, high: float, counts: NDArray[np.int64] | None) -> Panel:
+    """Return a panel of the log-linear histogram, without bars where no bin tells its values apart."""
+    if counts is None:
+        return _panel(row, low, high, None)
+    flat = low == high
+    outside = tuple(_outside(row, counts, flat))
+    ends = (-1.0, 1.0) if flat else (low, high)
+    return _panel(row, *ends, np.zeros(0) if flat and outside else _spread(counts, *ends), outside)
+
+
+def _outside(row: pd.Series, counts: NDArray[np.int64], flat: bool) -> Iterator[str]:
+    """Yield what lies outside the bins, as float64 can; too small only where nothing else sets an axis."""
+    small, large = unplaced(counts)
+    large -= row["nan_count"] + row["inf_count"]
+    finite = row["count"] - row["nan_count"] - row["inf_count"]
+    if flat and small > row["zero_fraction"] * row["count"] + 0.5:
+        yield f"{_part(small / finite)}within ±{numeral(EDGES[1])}"
+    if large > 0:
+        yield f"{_part(large / finite)}beyond ±{numeral(EDGES[-1])}"
+
+
+def _part(share: float) -> str:
+    return "" if share == 1.0 else f"{percent(share, 0)} "
+
+
 def _spread(counts: NDArray[np.int64], low: float, high: float) -> Floats:
     edges = np.linspace(low, high, BINS + 1)
     edges[0] -= max(1e-6 * (high - low), 1e-37)  # a negative zero lies just below 0
     return rebin(counts, edges)
 
 
-def _panel(row: pd.Series, low: float, high: float, bars: Floats | None) -> Panel:
+def _panel(
+    row: pd.Series, low: float, high: float, bars: Floats | None, outside: tuple[str, ...] = ()
+) -> Panel:
+    layer, nothing = int(row["layer"]), np.zeros(0)
     if bars is None:
-        return Panel(int(row["layer"]), low, high, np.zeros(0), ("not recorded",))
-    if not bars.any():
-        return Panel(int(row["layer"]), low, high, np.zeros(0), ("no finite values",))
-    return Panel(int(row["layer"]), low, high, _heights(row, low, high, bars), _notes(row))
+        return Panel(layer, low, high, nothing, ("not recorded",))
+    if not bars.any() and not outside:
+        return Panel(layer, low, high, nothing, ("no finite values",))
+    heights = _heights(row, low, high, bars) if bars.any() else nothing
+    return Panel(layer, low, high, heights, (*_notes(row), *outside))
 
 
 def _heights(row: pd.Series, low: float, high: float, bars: Floats) -> Floats:

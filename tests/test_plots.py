@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -18,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 
 from actdiag import plots
-from actdiag.panels import TAIL, activation_panels, gradient_panels, shared_axis
+from actdiag.panels import BINS, TAIL, activation_panels, gradient_panels, shared_axis
 from actdiag.profiles import BAND, Profile, layer_table
 from actdiag.recording import Recording
 from actdiag.reporters import REPORTERS
@@ -211,6 +212,66 @@ def test_odd_recordings_are_drawn_and_say_what_they_are(name: str, bounds: Any) 
     files = REPORTERS["png"](recording, diagnosis(recording))
     assert all(data.startswith(b"\x89PNG") for data in files.values())
     assert note.encode() in REPORTERS["html"](recording, diagnosis(recording))["report.html"]
+
+
+NORMAL = np.random.default_rng(8).standard_normal((64, 16))
+OUTSIDE = {
+    "tiny": (1e-85 * NORMAL, ("within ±1.5e-39",)),
+    "tiny or zero": (1e-85 * np.where(np.arange(16) % 4, NORMAL, 0.0), ("25% zero", "within ±1.5e-39")),
+    "huge": (1e60 * NORMAL, ("beyond ±3.4e38",)),
+    "huge or nan": (
+        np.where(np.arange(16) % 4, 1e60 * NORMAL, np.nan),
+        ("25% not finite", "beyond ±3.4e38"),
+    ),
+    "either": (
+        np.where(np.arange(16) % 4, 1e60 * NORMAL, 1e-85),
+        ("25% within ±1.5e-39", "75% beyond ±3.4e38"),
+    ),
+}
+
+
+@pytest.mark.parametrize("one_axis", [False, True])
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_values_outside_the_bins_are_told_and_not_drawn(name: str, one_axis: bool) -> None:
+    values, notes = OUTSIDE[name]
+    recording = fake([values] * 2, [values] * 3, act="relu", bounds=None)
+    recording.rows[["p01", "p50", "p99"]] = np.nan
+    for panel in (*activation_panels(first_run(recording), one_axis), *gradient_panels(first_run(recording))):
+        assert panel.heights.size == 0
+        assert panel.notes == notes
+    drawn = words(plots.distributions(first_run(recording)).figure())
+    assert not {"-1", "1"} & set(drawn)
+    assert drawn.count("  ".join(notes)) == 4
+    page = REPORTERS["html"](recording, diagnosis(recording))["report.html"].decode()
+    assert page.count(", ".join(notes)) == 4
+    assert len(REPORTERS["png"](recording, diagnosis(recording))) == 2
+
+
+def test_some_values_beyond_the_bins_are_told_beside_the_others() -> None:
+    values = np.where(np.arange(16) % 4, NORMAL, 1e60)
+    (panel,) = gradient_panels(first_run(fake([values], [values] * 2, act="relu", bounds=None)))
+    assert panel.notes == ("25% beyond ±3.4e38",)
+    counts = np.histogram(NORMAL[:, np.arange(16) % 4 > 0], BINS, (panel.low, panel.high))[0]
+    assert np.abs(panel.heights / panel.heights.sum() - counts / counts.sum()).sum() < 0.1
+
+
+def test_tiny_values_beside_larger_ones_are_a_spike_on_their_axis() -> None:
+    recording = fake([NORMAL] * 2, [NORMAL, 1e-85 * NORMAL, NORMAL], act="relu", bounds=None)
+    first, second = gradient_panels(first_run(recording))
+    assert (second.low, second.high) == (first.low, first.high)
+    assert second.notes == ()
+    assert set(np.flatnonzero(second.heights)) <= {BINS // 2 - 1, BINS // 2}
+
+
+def test_notes_are_no_wider_than_their_histogram() -> None:
+    values = np.where(np.arange(16) % 4, NORMAL, np.where(np.arange(64)[:, None] % 2, np.inf, 0.0))
+    figure = plots.distributions(first_run(fake([values] * 10, [values] * 11, "relu", None))).figure()
+    (sheet,) = figure.axes
+    figure.canvas.draw()
+    named = [text for text in sheet.texts if text.get_text().startswith("layer ")]
+    assert "not finite" in named[0].get_text()
+    boxes = [text.get_window_extent() for text in named]
+    assert all(a.x1 < b.x0 for a, b in pairwise(boxes) if b.x0 > a.x0)
 
 
 def test_values_that_have_no_place_on_a_log_axis_leave_a_gap_and_a_mark() -> None:

@@ -95,10 +95,13 @@ def _histogram(
 ) -> None:
     """Draw a panel that stands on a line from one end of its axis to the other."""
     (left, bottom), (right, _) = foot
-    words = "  ".join((f"layer {panel.layer}", *panel.notes))
-    sheet.text(left, bottom + 1.06 * _TALL, words, 7.0, color=INK)
+    name, notes, above = f"layer {panel.layer}", "  ".join(panel.notes), bottom + 1.06 * _TALL
     if not panel.heights.size:
+        sheet.text(left, above, name, 7.0, color=INK)
+        sheet.text(left, bottom + 0.4 * _TALL, notes, _points(notes, right - left))
         return
+    words = f"{name}  {notes}".rstrip()
+    sheet.text(left, above, words, _points(words, right - left), color=INK)
     edges = np.linspace(left, right, len(panel.heights) + 1)
     tops = bottom + panel.heights * _TALL / 1.05
     sheet.axes.add_artist(StepPatch(tops, edges, baseline=bottom, fill=True, color=colour, lw=0))
@@ -106,6 +109,11 @@ def _histogram(
         for x, value, align in ((left, panel.low, "left"), (right, panel.high, "right")):
             below = bottom - 0.057 * _TALL
             sheet.text(x, below, numeral(value, 2), 6.5, ha=align, va="top")
+
+
+def _points(words: str, width: float) -> float:
+    """Return the size at which words fit a width in inches, at most 7: a character is 0.56 of it wide."""
+    return min(7.0, 72 * width / (0.56 * len(words)))
 
 
 def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:

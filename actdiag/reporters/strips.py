@@ -21,6 +21,8 @@ _LEAST = 8
 """Columns that a drawing has room for, so that few histograms are not drawn large."""
 _HEAD, _TALL, _FOOT = 11, 34, 13
 HEIGHT = _HEAD + _TALL + _FOOT
+_SHORT = {"no finite values": "not finite", "within": "in", "beyond ±": ">"}
+"""Words of notes that are too long for a column."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,15 @@ def _words(y: int, words: Sequence[str]) -> str:
 
 
 def _note(panel: Panel) -> str:
-    """Return the weightier note, short enough for a column."""
-    return panel.notes[-1].replace("no finite values", "not finite") if panel.notes else ""
+    """Return the weightier note, short enough for a column.
+
+    >>> _note(Panel(1, 0.0, 1.0, np.zeros(0), ("51% zero", "within ±1.5e-39")))
+    'in ±1.5e-39'
+    """
+    note = panel.notes[-1] if panel.notes else ""
+    for long, short in _SHORT.items():
+        note = note.replace(long, short)
+    return note
 
 
 def _axis(panel: Panel) -> str:
