@@ -3,7 +3,7 @@
 Every function returns matplotlib axes and changes no setting of matplotlib's. Without `ax` it makes a figure
 of pyplot's, as large as the picture wants to be, which a notebook shows; elsewhere `ax.figure.savefig(...)`
 writes it, `pyplot.show()` opens it and `pyplot.close()` frees it. On an `ax` of yours that is smaller, words
-shrink.
+shrink. What is drawn stands on white paper, whatever the style in use.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from actdiag.comparisons import Comparison, is_comparison
 from actdiag.diagnosis import check_diagnosis, diagnose
 from actdiag.errors import UsageError
 from actdiag.plots import Picture
+from actdiag.plots.paper import ink_beside, on_paper, whiten
 from actdiag.plots.single import HEADINGS, TENSORS, draw_profile
 from actdiag.plots.style import caption, styled
 from actdiag.profiles import title
@@ -111,12 +112,14 @@ def matrix(recording: Recording, ax: Axes | None = None, diagnosis: Diagnosis | 
 
 
 def _alone(view: Run, tensor: str, ax: Axes | None) -> Axes:
-    figure = pyplot.figure(figsize=(5.5, 4.0), layout="constrained") if ax is None else ax.figure
+    if ax is None:
+        figure = pyplot.figure(figsize=(5.5, 4.0), layout="constrained")
+        whiten(figure)
     with styled():
-        ax = ax or figure.add_subplot()
-        caption(ax, f"{title(view)}: {HEADINGS[tensor]}", size=9)
-        draw_profile(ax, view, tensor)
-    return ax
+        axes = figure.add_subplot() if ax is None else on_paper(ax)
+        caption(axes, f"{title(view)}: {HEADINGS[tensor]}", size=9, color=ink_beside(axes))
+        draw_profile(axes, view, tensor)
+    return axes
 
 
 def _placed(picture: Picture, ax: Axes | None) -> Axes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from grids import failing, grid
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.patches import StepPatch
 
 import actdiag
@@ -136,6 +138,99 @@ def test_no_setting_is_changed_and_figures_are_pyplots_own() -> None:
     ]
     assert dict(matplotlib.rcParams) == before
     assert [pyplot.figure(number).axes[0] for number in pyplot.get_fignums()] == drawn
+
+
+DRAWINGS: dict[str, Callable[..., Axes]] = {
+    "profile": actdiag.plot.profile,
+    "one side": lambda recording, ax=None: actdiag.plot.profile(recording, ax, "gradient", recording.runs[0]),
+    "distributions": actdiag.plot.distributions,
+    "matrix": actdiag.plot.matrix,
+}
+STYLES: list[dict[str, Any]] = [
+    {**matplotlib.style.library["dark_background"]},
+    {"figure.facecolor": "none", "figure.frameon": False, "axes.facecolor": "none", "text.color": "white"},
+    {"savefig.transparent": True, "savefig.facecolor": "navy", "axes.titlecolor": "white"},
+]
+
+
+def saved(figure: Any, **options: Any) -> Any:
+    """Return a figure's file as pixels."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", **options)
+    return pyplot.imread(io.BytesIO(buffer.getvalue()))
+
+
+def inside(axes: Axes) -> Any:
+    """Return the pixels of a shown figure that lie within axes, but for their edge."""
+    canvas: Any = axes.figure.canvas
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())
+    left, bottom, right, top = np.round(axes.get_window_extent().extents).astype(int)
+    return pixels[len(pixels) - top + 6 : len(pixels) - bottom - 6, left + 6 : right - 6]
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_figure_of_our_own_looks_the_same_under_every_style(name: str, style: dict[str, Any]) -> None:
+    recording, _, _ = grid()
+    usual = saved(DRAWINGS[name](recording).figure)
+    matplotlib.rcParams.update(style)
+    before = dict(matplotlib.rcParams)
+    figure = DRAWINGS[name](recording).figure
+    np.testing.assert_array_equal(saved(figure), usual)
+    np.testing.assert_array_equal(saved(figure, bbox_inches="tight")[0, 0], np.ones(4))
+    assert to_hex(figure.get_facecolor()) == "#ffffff"
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_figure_of_our_own_can_be_made_transparent() -> None:
+    figure = actdiag.plot.distributions(simulate(2)[0]).figure
+    assert saved(figure, transparent=True)[..., 3].min() == 0.0
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_axes_of_ones_own_are_white_paper_under_every_style(name: str, style: dict[str, Any]) -> None:
+    recording, _, _ = grid()
+    usual = inside(DRAWINGS[name](recording, pyplot.subplots(figsize=(9, 6))[1]))
+    matplotlib.rcParams.update(style)
+    axes = pyplot.subplots(figsize=(9, 6))[1]
+    axes.axis("off")
+    np.testing.assert_array_equal(inside(DRAWINGS[name](recording, axes)), usual)
+
+
+def luminance(colour: Any) -> float:
+    """Return the relative luminance of WCAG 2.1."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return float(np.dot([0.2126, 0.7152, 0.0722], parts))
+
+
+def contrast(one: Any, other: Any) -> float:
+    dark, light = sorted([luminance(one), luminance(other)])
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize(
+    ("ground", "against", "least"),
+    [
+        ("black", ["black"], 15.0),
+        ("white", ["white"], 15.0),
+        ("#002b36", ["#002b36"], 10.0),
+        *((str(grey), [str(grey)], 3.9) for grey in (0.4, 0.5, 0.6)),
+        ("none", ["white", "black"], 3.0),
+    ],
+)
+@pytest.mark.parametrize("within", [False, True])
+def test_words_beside_axes_of_ones_own_can_be_read_on_their_figure(
+    ground: str, against: list[str], least: float, within: bool
+) -> None:
+    figure = pyplot.figure(facecolor=ground)
+    part = figure.subfigures(1, 1) if within else figure
+    axes = actdiag.plot.profile(simulate(3)[0], part.subplots(), tensor="activation")
+    figure.canvas.draw()
+    ticks = [*axes.get_xticklabels(), *axes.get_yticklabels()]
+    for words in (axes._left_title, axes.xaxis.label, axes.yaxis.label, *ticks):
+        assert min(contrast(words.get_color(), colour) for colour in against) > least
 
 
 BACKEND = """

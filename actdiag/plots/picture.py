@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from actdiag.plots.paper import ink_beside, on_paper, whiten
 from actdiag.plots.style import MUTED, blank_figure, caption, head, spelt, styled
 
 HEAD = 0.45
@@ -67,16 +68,17 @@ class Picture:
         return figure
 
     def on_new(self, make: Callable[..., Figure]) -> Axes:
-        """Draw on a new figure of the size that the picture wants, made by `make(figsize=...)`."""
+        """Draw on a new white figure of the size that the picture wants, made by `make(figsize=...)`."""
         figure = make(figsize=(self.width, self.height + HEAD))  # pyplot's first may choose settings to stay
+        whiten(figure)
         with styled():
             head(figure, self.heading)
             return self._fill(figure)
 
     def on(self, axes: Axes) -> Axes:
-        """Draw on somebody's axes, which become a frame without lines; words shrink with them."""
+        """Draw on somebody's axes, which become white paper without lines; words shrink with them."""
         with styled():
-            caption(axes, self.heading, size=10, weight="bold")
+            caption(on_paper(axes), self.heading, size=10, weight="bold", color=ink_beside(axes))
             return self._draw(axes)
 
     def _fill(self, figure: Figure) -> Axes:
