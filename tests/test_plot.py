@@ -233,6 +233,16 @@ def test_words_beside_axes_of_ones_own_can_be_read_on_their_figure(
         assert min(contrast(words.get_color(), colour) for colour in against) > least
 
 
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_logarithmic_axes_are_made_what_the_picture_needs(name: str) -> None:
+    recording, _, _ = grid()
+    usual = inside(DRAWINGS[name](recording, pyplot.subplots()[1]))
+    axes = pyplot.subplots()[1]
+    axes.set(xscale="log", yscale="symlog")
+    np.testing.assert_array_equal(inside(DRAWINGS[name](recording, axes)), usual)
+    assert not any("$" in label.get_text() for label in axes.get_xticklabels())
+
+
 BACKEND = """
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvas, FigureManager

@@ -85,7 +85,7 @@ class Picture:
         return self._draw(figure.add_axes((0.0, 0.0, 1.0, self.height / (self.height + HEAD))))
 
     def _draw(self, axes: Axes) -> Axes:
-        axes.set(xlim=(0.0, self.width), ylim=(0.0, self.height))
+        axes.set(xscale="linear", yscale="linear", xlim=(0.0, self.width), ylim=(0.0, self.height))
         axes.set_axis_off()
         self.draw(Sheet(axes, self.width, self.height))
         return axes

@@ -119,7 +119,7 @@ def _points(words: str, width: float) -> float:
 def _profile(axes: Axes, part: Profile, colours: Sequence[str]) -> None:
     measured = [curve for curve in part.curves if not curve.theory]
     axis = LogAxis.around(value for curve in part.curves for value in curve.values)
-    axes.set(yscale="log", ylim=(10.0**axis.low, 10.0**axis.high), xlabel="layer")
+    axes.set(xscale="linear", yscale="log", ylim=(10.0**axis.low, 10.0**axis.high), xlabel="layer")
     axes.minorticks_off()
     axes.set_yticks([10.0**tick for tick in axis.ticks()], [power_of_ten(tick) for tick in axis.ticks()])
     axes.grid(axis="y", color=RULE, lw=0.8)
