@@ -132,6 +132,10 @@ def _check(recording: object, ax: object) -> None:
         raise UsageError(
             f"ax is one pair of matplotlib axes, got {type(ax).__name__}: of several pass one, as axes[0]"
         )
+    if ax is not None and ax.figure is None:
+        raise UsageError(
+            "ax is part of a figure, got axes that were removed from it: make others with pyplot.subplots()"
+        )
     if ax is not None and ax.name != "rectilinear":
         raise UsageError(f"ax is flat, got axes of projection '{ax.name}': make them without a projection")
 

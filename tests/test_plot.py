@@ -243,6 +243,18 @@ def test_logarithmic_axes_are_made_what_the_picture_needs(name: str) -> None:
     assert not any("$" in label.get_text() for label in axes.get_xticklabels())
 
 
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_axes_that_were_removed_are_refused(name: str) -> None:
+    recording, _, _ = grid()
+    axes = pyplot.subplots()[1]
+    axes.remove()
+    with pytest.raises(UsageError) as caught:
+        DRAWINGS[name](recording, axes)
+    assert str(caught.value) == (
+        "ax is part of a figure, got axes that were removed from it: make others with pyplot.subplots()"
+    )
+
+
 BACKEND = """
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvas, FigureManager
