@@ -21,6 +21,7 @@ LOG_BINS = 4096
 """Bins of the log-linear histogram."""
 LINEAR_BINS = 128
 """Bins of the linear histogram that a bounded activation keeps besides."""
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 _HALF = 2048
 _FINITE = 255 * 8
 
@@ -98,15 +99,14 @@ def coarsen(counts: Counts, factor: int) -> Counts:
     return coarse
 
 
-def unplaced(counts: Counts) -> tuple[int, int]:
-    """Return how many elements the bins do not place: too close to 0, and beyond float32.
+def without_last(counts: Counts) -> tuple[Counts, int]:
+    """Return a (4096,) histogram without the last finite bins of both signs, and how many lie in them."""
+    last = [_FINITE - 1, _HALF + _FINITE - 1]
+    rest = counts.copy()
+    rest[last] = 0
+    return rest, int(counts[last].sum())
 
-    Args:
-        counts: (4096,) log-linear histogram.
 
-    Returns:
-        How many are smaller than `EDGES[1]`, zeros among them; how many are no finite float32, Inf and NaN
-        among them.
-    """
-    infinite = counts[_FINITE:_HALF].sum() + counts[_HALF + _FINITE :].sum()
-    return int(counts[0] + counts[_HALF]), int(infinite)
+def about_zero(counts: Counts) -> int:
+    """Return how many elements of a (4096,) histogram are smaller than `EDGES[1]`, zeros among them."""
+    return int(counts[0] + counts[_HALF])

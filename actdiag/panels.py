@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from actdiag.activations import activation
-from actdiag.bins import EDGES, coarsen, quantiles, rebin, unplaced
+from actdiag.bins import EDGES, FLOAT32_MAX, about_zero, coarsen, quantiles, rebin, without_last
 from actdiag.errors import ActdiagError
 from actdiag.numerals import numeral, percent
 from actdiag.profiles import gradient_rows
@@ -108,11 +108,18 @@ def _panels(view: Run, rows: pd.DataFrame, bounds: tuple[float, float] | None, o
         bars = [coarsen(recording.linear[index], 2).astype(np.float64) for index in rows.index]
         return [_panel(row, *bounds, bar) for (_, row), bar in zip(rows.iterrows(), bars, strict=True)]
     counts = [recording.histograms.get(index) for index in rows.index]
-    ranges = _common([_range(count) for count in counts], one_axis)
+    placed = [_placed(row, count) for (_, row), count in zip(rows.iterrows(), counts, strict=True)]
+    ranges = _common([_range(counts) for counts, _ in placed], one_axis)
     return [
-        _binned(row, *ends, count)
-        for (_, row), count, ends in zip(rows.iterrows(), counts, ranges, strict=True)
+        _binned(row, *ends, *own) for (_, row), own, ends in zip(rows.iterrows(), placed, ranges, strict=True)
     ]
+
+
+def _placed(row: pd.Series, counts: NDArray[np.int64] | None) -> tuple[NDArray[np.int64] | None, int]:
+    """Return a histogram without what lies beyond float32, as in its last finite bins, and how much it is."""
+    if counts is None or not max(abs(row["min"]), abs(row["max"])) > FLOAT32_MAX:
+        return counts, 0
+    return without_last(counts)
 
 
 def _range(counts: NDArray[np.int64] | None) -> tuple[float, float]:
@@ -135,24 +142,22 @@ def _centred(low: float, high: float) -> tuple[float, float]:
     return (-reach, reach) if min(-low, high) > reach / 3.0 else (low, high)
 
 
-def _binned(row: pd.Series, low: float, high: float, counts: NDArray[np.int64] | None) -> Panel:
+def _binned(row: pd.Series, low: float, high: float, counts: NDArray[np.int64] | None, beyond: int) -> Panel:
     """Return a panel of the log-linear histogram, without bars where no bin tells its values apart."""
     if counts is None:
         return _panel(row, low, high, None)
     flat = low == high
-    outside = tuple(_outside(row, counts, flat))
+    outside = tuple(_outside(row, about_zero(counts) if flat else 0, beyond))
     ends = (-1.0, 1.0) if flat else (low, high)
     return _panel(row, *ends, np.zeros(0) if flat and outside else _spread(counts, *ends), outside)
 
 
-def _outside(row: pd.Series, counts: NDArray[np.int64], flat: bool) -> Iterator[str]:
-    """Yield what lies outside the bins, as float64 can; too small only where nothing else sets an axis."""
-    small, large = unplaced(counts)
-    large -= row["nan_count"] + row["inf_count"]
+def _outside(row: pd.Series, small: int, large: int) -> Iterator[str]:
+    """Yield what the bins do not tell apart: values about zero, if not all are zeros, and the largest."""
     finite = row["count"] - row["nan_count"] - row["inf_count"]
-    if flat and small > row["zero_fraction"] * row["count"] + 0.5:
+    if small > row["zero_fraction"] * row["count"] + 0.5:
         yield f"{_part(small / finite)}within ±{numeral(EDGES[1])}"
-    if large > 0:
+    if large:
         yield f"{_part(large / finite)}beyond ±{numeral(EDGES[-1])}"
 
 

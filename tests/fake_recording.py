@@ -15,13 +15,15 @@ from actdiag.rules.base import Run
 from actdiag.types import Diagnosis, Finding, Outcome, RunSpec, Severity
 
 Floats = NDArray[np.float64]
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 BLANK = {"str": "", "int64": 0, "float64": np.nan, "bool": False}
 
 
 def log_counts(x: Floats) -> NDArray[np.int64]:
     """Count by sign, exponent and upper three mantissa bits."""
+    kept = np.where(np.isfinite(x), np.clip(x, -FLOAT32_MAX, FLOAT32_MAX), x)
     with np.errstate(over="ignore"):
-        bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32).ravel() >> 20
+        bits = np.ascontiguousarray(kept, dtype=np.float32).view(np.uint32).ravel() >> 20
     return np.bincount(bits, minlength=4096).astype(np.int64)
 
 

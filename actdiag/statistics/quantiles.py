@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from actdiag.bins import EDGES, LOG_BINS
+from actdiag.bins import EDGES, FLOAT32_MAX, LOG_BINS
 
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 SHARES = (0.01, 0.50, 0.99)
-FLOAT32_MAX = float(np.finfo(np.float32).max)
 NOWHERE = -1
 """The place of a quantile where there is no finite element."""
 _FINITE = len(EDGES) - 1
