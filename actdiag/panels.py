@@ -155,9 +155,9 @@ def _binned(row: pd.Series, low: float, high: float, counts: NDArray[np.int64] |
 def _outside(row: pd.Series, small: int, large: int) -> Iterator[str]:
     """Yield what the bins do not tell apart: values about zero, if not all are zeros, and the largest."""
     finite = row["count"] - row["nan_count"] - row["inf_count"]
-    if small > row["zero_fraction"] * row["count"] + 0.5:
+    if row["zero_fraction"] * row["count"] + 0.5 < small <= finite:
         yield f"{_part(small / finite)}within ±{numeral(EDGES[1])}"
-    if large:
+    if 0 < large <= finite:
         yield f"{_part(large / finite)}beyond ±{numeral(EDGES[-1])}"
 
 

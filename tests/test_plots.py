@@ -263,6 +263,13 @@ def test_tiny_values_beside_larger_ones_are_a_spike_on_their_axis() -> None:
     assert set(np.flatnonzero(second.heights)) <= {BINS // 2 - 1, BINS // 2}
 
 
+def test_a_histogram_that_its_row_gainsays_says_nothing_of_values_outside() -> None:
+    values = np.full((4, 4), np.nan)
+    recording = fake([values], [values] * 2, act="relu", bounds=None)
+    recording.rows[["count", "nan_count"]] = 3
+    assert [panel.notes for panel in gradient_panels(first_run(recording))] == [("no finite values",)]
+
+
 def test_notes_are_no_wider_than_their_histogram() -> None:
     values = np.where(np.arange(16) % 4, NORMAL, np.where(np.arange(64)[:, None] % 2, np.inf, 0.0))
     figure = plots.distributions(first_run(fake([values] * 10, [values] * 11, "relu", None))).figure()
