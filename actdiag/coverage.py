@@ -120,6 +120,15 @@ def shorten(name: str, most: int = LONGEST) -> str:
     return f"{name[: most - 3 - tail]}...{name[-tail:]}"
 
 
+def within(name: str, most: int = LONGEST) -> str:
+    """Return a module's name as it stands in a sentence: in quotation marks where it reads as a number.
+
+    >>> within("encoder.0"), within("0"), within("2.1")
+    ('encoder.0', "'0'", "'2.1'")
+    """
+    return f"'{name}'" if re.fullmatch(r"[0-9.]{1,20}", name) else shorten(name, most)
+
+
 def some(names: Sequence[str], most: int = 3) -> str:
     """Return the first few names, shortened, and how many more there are.
 
@@ -128,4 +137,4 @@ def some(names: Sequence[str], most: int = 3) -> str:
     """
     shown = names if len(names) <= most + 1 else names[:most]
     more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
-    return ", ".join(map(shorten, shown)) + more
+    return ", ".join(map(within, shown)) + more

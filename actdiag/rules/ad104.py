@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from actdiag.coverage import shorten
+from actdiag.coverage import within
 from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold, times
 from actdiag.rules.slopes import not_compared
@@ -86,7 +86,7 @@ class UnevenGradient(Rule):
             rows[1:-1][off],
             f"The weights of layer {row['layer']} learn {times(max(kink, 1 / kink))} "
             f"{'faster' if kink > 1 else 'slower'} than those before and behind it, for their size.",
-            f"Initialise {shorten(str(row['module']), 60)} as its neighbours are: its weights' rms is "
+            f"Initialise {within(str(row['module']), 60)} as its neighbours are: its weights' rms is "
             f"{numeral(float(sizes[1 + worst]))}, theirs {numeral(beside)}. Or give it a learning rate "
             "of its own.",
             measured=kink,

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from actdiag.activations import activation
-from actdiag.coverage import shorten
+from actdiag.coverage import within
 from actdiag.numerals import numeral
 from actdiag.rules.base import NotJudged, Rule, Run, finite, register, threshold
 from actdiag.rules.remedies import even_out
@@ -96,7 +96,7 @@ def _spelt(run: Run, row: Row) -> str:
         return f"The outputs of the norm behind layer {row['layer']}"
     if run.spec is not None and run.spec["residual"]:
         return f"The residual sums after layer {row['layer']}"
-    return f"The outputs of {shorten(str(row['module']), 60)}, after layer {row['layer']},"
+    return f"The outputs of {within(str(row['module']), 60)}, after layer {row['layer']},"
 
 
 def _percent(row: Row) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from actdiag.activations import Activation, activation
-from actdiag.coverage import shorten
+from actdiag.coverage import within
 from actdiag.initialisers import initialiser
 from actdiag.numerals import numeral
 from actdiag.rules.base import Run
@@ -81,10 +81,10 @@ def initialise_modules(run: Run, rows: Table) -> str:
     modules = run.hidden[run.hidden.among("layer", set(rows["layer"]))]
     pairs = list(modules.each("name", "activation_after"))
     partners = {act: activation(act).partner for _, act in pairs}
-    suited = [f"{shorten(name, 60)} ({act}: {partners[act]})" for name, act in pairs if partners[act]]
+    suited = [f"{within(name, 60)} ({act}: {partners[act]})" for name, act in pairs if partners[act]]
     parts = [f"Initialise {_first(suited)}."] if suited else []
     for act in (act for act, partner in partners.items() if partner is None):
-        names = [shorten(name, 60) for name, after in pairs if after == act]
+        names = [within(name, 60) for name, after in pairs if after == act]
         parts.append(f"Replace {act} behind {_first(names)}: {_reason(act)}.")
     return " ".join(parts)
 
