@@ -59,6 +59,23 @@ def test_too_large_is_found_as_well() -> None:
     assert "the signal grows 512 times" in finding.message  # 4^(9/2)
 
 
+@pytest.mark.parametrize(
+    ("factor", "severity", "words"),
+    [
+        (0.001, Severity.INFO, "this changes little over so few layers."),
+        (5.0, Severity.INFO, "the signal reaches 5 times the input."),
+        (30.0, Severity.WARNING, "the signal reaches 30 times the input."),
+        (1000.0, Severity.WARNING, "the signal reaches 1000 times the input."),
+    ],
+)
+def test_a_first_layer_that_is_too_large_is_a_warning(factor: float, severity: Severity, words: str) -> None:
+    """He's elsewhere: at 30 digits are learnt worse, at 1,000 not at all; too small does no harm."""
+    fits = Layer(weight=0.02**0.5, fan_in=100, units=100)
+    finding = found("AD302", made_up([replace(fits, weight=factor * fits.weight), *[fits] * 5], act="relu"))
+    assert (finding.severity, finding.layers) == (severity, (1,))
+    assert finding.message.endswith(words)
+
+
 def test_the_remedy_speaks_of_modules_in_a_model_of_ones_own() -> None:
     recording = drawn(1 / 3, own=False)
     for name in recording.modules["name"]:

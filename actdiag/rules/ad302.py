@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from actdiag.activations import Activation, activation
 from actdiag.coverage import some
@@ -21,6 +21,8 @@ from actdiag.types import Finding, Severity
 
 LARGEST = 1e280
 """Of a second moment along the chain: the square of an activation's parameter times it stays in float64."""
+NOTICED = math.log10(1.5)
+"""Decades of change from which on it is told."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,8 @@ class InitActivationMismatch(Rule):
         Var[w] x fan_in of the weights as they are stored, against the critical value of the activation that
         follows: the one at which signal and gradient keep their size. Named are the recipes that give the
         number found: He's, Xavier's, LeCun's, torch's default. Where theory says that signal or gradient
-        changes by more than `decade` over the chain it is a warning, else worth knowing.
+        changes by more than `decade` over the chain, or that the signal grows to more than `decade` times the
+        input, it is a warning, else worth knowing.
 
     Why it matters:
         Each layer multiplies the signal by about sqrt(Var[w] fan_in / critical). Over two layers that is
@@ -120,13 +123,11 @@ class InitActivationMismatch(Rule):
         ]
         if not off:
             return
-        signal, gradient = _drift([layer for layer in layers if layer.module in run.chain])
-        severe = max(abs(signal), abs(gradient)) > math.log10(self.decade)
-        yield self._mismatch(run, off, Severity.WARNING if severe else Severity.INFO, signal, gradient)
+        drift = Drift.of([layer for layer in layers if layer.module in run.chain])
+        severe = max(abs(drift.signal), abs(drift.gradient), drift.height) > math.log10(self.decade)
+        yield self._mismatch(run, off, Severity.WARNING if severe else Severity.INFO, drift)
 
-    def _mismatch(
-        self, run: Run, off: Sequence[Weights], severity: Severity, signal: float, gradient: float
-    ) -> Finding:
+    def _mismatch(self, run: Run, off: Sequence[Weights], severity: Severity, drift: Drift) -> Finding:
         worst = max(off, key=lambda layer: abs(math.log(layer.ratio)))
         same = [layer for layer in off if is_same(layer.ratio, worst.ratio, layer.count)]
         others = len(off) - len(same)
@@ -139,7 +140,7 @@ class InitActivationMismatch(Rule):
             _rows(run, off),
             f"The weights of {_where(run, same)} have Var[w] = {has}; {named.act.name} keeps signal and "
             f"gradient at one size with {numeral(named.needed)} / fan_in. By theory, biases aside, "
-            f"{_spoken(signal, gradient)}.",
+            f"{_spoken(drift)}.",
             _remedy(run, off),
             measured=named.variance * named.fan_in,
             expected=named.needed,
@@ -201,31 +202,54 @@ def _needed(act: Activation) -> float:
     return math.nan if act.partner is None else critical_variance(act)
 
 
-def _drift(layers: Sequence[Weights]) -> tuple[float, float]:
-    """Return log10 of what rms (last layer over first) and gradient norm (first over last) change by.
+class Drift(NamedTuple):
+    """What theory says of a chain of layers, all log10; inputs have second moment 1, biases are 0.
 
-    Inputs have second moment 1, biases are 0.
+    Attributes:
+        signal: rms of the last layer over that of the first.
+        gradient: norm at the first layer over that at the last.
+        height: largest rms of a layer, over the input's.
     """
-    q, logs, gradient = 1.0, [], 0.0
-    for place, layer in enumerate(layers):
-        q = min(max(q * layer.variance * layer.fan_in, 1e-300), LARGEST)
-        after = layers[place + 1] if place + 1 < len(layers) else None
-        if after is not None:
-            gradient += math.log10(max(second_slope(layer.act, q) * after.variance * after.fan_in, 1e-300))
-        q = max(second_moment(layer.act, q), 1e-300)
-        logs.append(math.log10(q))
-    return (0.5 * (logs[-1] - logs[0]), 0.5 * gradient) if logs else (0.0, 0.0)
+
+    signal: float
+    gradient: float
+    height: float
+
+    @classmethod
+    def of(cls, layers: Sequence[Weights]) -> Drift:
+        """Return it for layers one behind the other."""
+        q, logs, gradient = 1.0, [], 0.0
+        for place, layer in enumerate(layers):
+            q = min(max(q * layer.variance * layer.fan_in, 1e-300), LARGEST)
+            after = layers[place + 1] if place + 1 < len(layers) else None
+            if after is not None:
+                slope = second_slope(layer.act, q) * after.variance * after.fan_in
+                gradient += math.log10(max(slope, 1e-300))
+            q = max(second_moment(layer.act, q), 1e-300)
+            logs.append(math.log10(q))
+        return (
+            cls(0.5 * (logs[-1] - logs[0]), 0.5 * gradient, 0.5 * max(logs)) if logs else cls(0.0, 0.0, 0.0)
+        )
 
 
-def _spoken(signal: float, gradient: float) -> str:
+def _spoken(drift: Drift) -> str:
     parts = [
-        f"{what} {'grows' if change > 0 else 'shrinks'} {times(10.0 ** min(abs(change), 300.0))}"
-        for what, change in (("the signal", signal), ("the gradient", gradient))
-        if abs(change) > math.log10(1.5)
+        f"{what} {'grows' if change > 0 else 'shrinks'} {_times(change)}"
+        for what, change in (("the signal", drift.signal), ("the gradient", drift.gradient))
+        if abs(change) > NOTICED
     ]
-    if not parts:
-        return "this changes little over so few layers"
-    return f"{' and '.join(parts)} over the hidden layers"
+    told = (
+        f"{' and '.join(parts)} over the hidden layers" if parts else "this changes little over so few layers"
+    )
+    growing = drift.signal > NOTICED and drift.height < drift.signal + 1.0  # by a like factor: said already
+    if drift.height <= NOTICED or growing:
+        return told
+    high = f"the signal reaches {_times(drift.height).removesuffix(' times')} times the input"
+    return f"{high}; {told}" if parts else high
+
+
+def _times(change: float) -> str:
+    return times(10.0 ** min(abs(change), 300.0))
 
 
 def _rows(run: Run, layers: Sequence[Weights]) -> Table:
