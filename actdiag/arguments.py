@@ -110,10 +110,16 @@ def choice(name: str, value: Any, words: Sequence[str]) -> str:
 
     Raises:
         UsageError: it is none of them; with the nearest.
+
+    >>> choice("keep", None, ["auto", "all"])
+    Traceback (most recent call last):
+    actdiag.errors.UsageError: keep is one of auto, all, got None
     """
-    if word(name, value, words[0]) not in words:
+    if not isinstance(value, str):
+        raise UsageError(f"{name} is one of {', '.join(words)}, got {shown(value)}")
+    if value not in words:
         raise unknown_name(name, value, words)
-    return str(value)
+    return value
 
 
 def texts(takes: str, value: str | Iterable[str]) -> tuple[str, ...]:

@@ -148,8 +148,8 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     *(
         (partial(attach, **{name: value}), words.format(value=repr(value)))
         for name, words in (
-            ("keep", "keep is a name, as 'auto', got {value}"),
-            ("tensors", "tensors is a name, as 'all', got {value}"),
+            ("keep", "keep is one of auto, all, got {value}"),
+            ("tensors", "tensors is one of all, activations, got {value}"),
             ("passive", "passive is True or False, got {value}"),
             ("run", "run is a name in the recording, as 'model', got {value}"),
         )
@@ -164,7 +164,7 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     ),
     (partial(attach, select=WORDS), "unknown module in select 'all'"),
     *(
-        (partial(picture, one(), tensor=value), f"tensor is a name, as 'activation', got {value!r}")
+        (partial(picture, one(), tensor=value), f"tensor is one of activation, gradient, got {value!r}")
         for value in (WORDS, torch.ones(2), [], 3)
         for picture in (actdiag.plot.profile, actdiag.plot.distributions)
     ),
@@ -382,9 +382,9 @@ def test_two_recorders_on_one_model_record_the_same() -> None:
         ({"depth": True}, "depth is a whole number >= 0, got True"),
         ({"width": np.int64(0)}, "width is a whole number >= 1, got np.int64(0)"),
         ({"seed": np.uint64(2**63)}, "seed is a whole number <= 2147483647, got 9223372036854775808"),
-        ({"norm": None}, "norm is a name, as 'none', got None"),
-        ({"device": torch.device("cpu")}, "device is a name, as 'cpu', got device(type='cpu')"),
-        ({"dtype": torch.float32}, "dtype is a name, as 'float32', got torch.float32"),
+        ({"norm": None}, "norm is one of none, batch, layer, got None"),
+        ({"device": torch.device("cpu")}, "device is one of cpu, cuda, mps, auto, got device(type='cpu')"),
+        ({"dtype": torch.float32}, "dtype is one of float32, bfloat16, float64, got torch.float32"),
     ],
 )
 def test_a_field_of_another_type_is_refused(fields: dict[str, Any], words: str) -> None:
