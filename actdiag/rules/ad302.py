@@ -227,9 +227,8 @@ class Drift(NamedTuple):
                 gradient += math.log10(max(slope, 1e-300))
             q = max(second_moment(layer.act, q), 1e-300)
             logs.append(math.log10(q))
-        return (
-            cls(0.5 * (logs[-1] - logs[0]), 0.5 * gradient, 0.5 * max(logs)) if logs else cls(0.0, 0.0, 0.0)
-        )
+        logs = logs or [0.0]
+        return cls(0.5 * (logs[-1] - logs[0]), 0.5 * gradient, 0.5 * max(logs))
 
 
 def _spoken(drift: Drift) -> str:
@@ -244,7 +243,7 @@ def _spoken(drift: Drift) -> str:
     growing = drift.signal > NOTICED and drift.height < drift.signal + 1.0  # by a like factor: said already
     if drift.height <= NOTICED or growing:
         return told
-    high = f"the signal reaches {_times(drift.height).removesuffix(' times')} times the input"
+    high = f"the signal reaches {_times(drift.height)} the input"
     return f"{high}; {told}" if parts else high
 
 

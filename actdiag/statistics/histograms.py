@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from actdiag.bins import LINEAR_BINS, LOG_BINS
-
-FLOAT32_MAX = torch.finfo(torch.float32).max
+from actdiag.bins import FLOAT32_MAX, LINEAR_BINS, LOG_BINS
 
 
 def log_histogram(tensor: torch.Tensor) -> torch.Tensor:

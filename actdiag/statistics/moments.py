@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import torch
 
-FLOAT32_MAX = torch.finfo(torch.float32).max
+from actdiag.bins import FLOAT32_MAX
+
 SQUARABLE = (1e-100, 1e100)
 """Magnitudes whose squares float64 adds up with room to spare; those of all other types are among them."""
 _SQUARABLE_FLOAT32 = (1e-12, 1e12)
